@@ -1,0 +1,1 @@
+"""Preparation steps: beam, sample and optics, found from data."""

@@ -1,0 +1,1 @@
+"""mambactl: one file per group of commands."""

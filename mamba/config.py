@@ -1,0 +1,250 @@
+"""The beamline profile as frozen models, and the environment: the only reader of configuration.
+
+A *profile* is one YAML file (`beamline.yaml`) that says which Tango servers run, which devices stand in `M` (movable)
+and `D` (detectors), and which script the console starts with. Paths in it are relative to the file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from mamba.errors import ProfileError, find_nearest
+
+PropertyValue = str | float | int | bool | list[str] | list[float]
+"""A Tango property as the profile writes it; the database stores strings."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TangoConfig(_Model):
+    """Which Tango database."""
+
+    host: str = Field("embedded", description="'embedded', or host:port of the site's own database")
+    port: int | Literal["auto"] = Field("auto", description="port of the embedded database on loopback")
+
+    @field_validator("host")
+    @classmethod
+    def _has_port(cls, host: str) -> str:
+        if host != "embedded" and not host.rpartition(":")[2].isdigit():
+            raise ValueError("write 'embedded' or HOST:PORT")
+        return host
+
+
+class ServerDevice(_Model):
+    """One Tango device of a server."""
+
+    class_name: str = Field(alias="class", description="Tango class")
+    alias: str | None = None
+    properties: dict[str, PropertyValue] = {}
+
+
+class ServerConfig(_Model):
+    """One device server, started and supervised; its key in the profile is SERVER/INSTANCE."""
+
+    module: str = Field(description="Python module, run as 'python -m MODULE INSTANCE'")
+    devices: dict[str, ServerDevice] = Field(description="Tango device name → class and properties")
+
+
+class DeviceConfig(_Model):
+    """One ophyd device in `M` or `D`; its key in the profile is the name below the group (`energy`, `sample.x`)."""
+
+    tango: str = Field(description="Tango device name")
+    type: Literal["motor", "counter", "camera", "shutter", "signal"]
+    attribute: str | None = Field(None, description="the attribute that is moved or read, where the type has a choice")
+    options: dict[str, Any] = Field({}, description="keyword arguments of the device's class")
+
+
+class DevicesConfig(_Model):
+    """The devices of the console."""
+
+    M: dict[str, DeviceConfig] = {}
+    D: dict[str, DeviceConfig] = {}
+
+
+class ConsoleConfig(_Model):
+    """How the console starts."""
+
+    startup: Path = Field(description="script that IPython runs first; makes M, D, RE and calls server_start")
+    editing_mode: Literal["emacs", "vi"] = "emacs"
+    colors: str = "linux"
+
+
+class DataConfig(_Model):
+    """Where data goes."""
+
+    directory: Path = Field(Path("data"), description="NeXus and raw files; relative to where 'mambactl up' was called")
+
+
+class Profile(_Model):
+    """One beamline."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$", description="short name; part of the runtime directory")
+    title: str = ""
+    facility: str = ""
+    person: str = Field("", description="who measures, until somebody logs in; empty: the login name")
+    tango: TangoConfig = TangoConfig()
+    servers: dict[str, ServerConfig] = {}
+    devices: DevicesConfig = DevicesConfig()
+    console: ConsoleConfig
+    data: DataConfig = DataConfig()
+    path: Path = Field(Path(), description="the file this came from; set by load_profile", exclude=True)
+
+    @model_validator(mode="after")
+    def _names(self) -> Profile:
+        for key in self.servers:
+            if key.count("/") != 1 or not all(key.split("/")):
+                raise ValueError(f"server {key!r}: write SERVER/INSTANCE")
+        for group, devices in (("M", self.devices.M), ("D", self.devices.D)):
+            for key in devices:
+                if not all(part.isidentifier() for part in key.split(".")):
+                    raise ValueError(f"device {group}.{key}: not a Python name")
+        return self
+
+
+def load_profile(path: Path) -> Profile:
+    """Read a profile.
+
+    Raises:
+        ProfileError: the file cannot be read, is not YAML, or has an unknown key, a missing one or a wrong value;
+            names the file, the line and the nearest known key.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ProfileError(
+            f"profile {path}: cannot be read",
+            seen=error.strerror or str(error),
+            remedy="give another with --profile",
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ProfileError(f"profile {path}: is not UTF-8", seen=str(error), remedy="save it as UTF-8") from None
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error)
+        raise ProfileError(f"profile {path}{line}: is not YAML", seen=problem, remedy="mend that line") from None
+    if not isinstance(raw, dict) or root is None:
+        raise ProfileError(
+            f"profile {path}: is not a mapping",
+            seen=type(raw).__name__,
+            remedy="start it with 'name: my-beamline'",
+        )
+    _refuse_repeated_keys(path, root)
+    try:
+        profile = Profile.model_validate({**raw, "path": path.absolute()})
+    except ValidationError as error:
+        raise _explain(path, root, error) from None
+    startup = (path.absolute().parent / profile.console.startup).resolve()
+    if not startup.is_file():
+        raise ProfileError(
+            f"profile {path} line {_line(root, ('console', 'startup'))}: the start-up script is missing",
+            seen=str(startup),
+            remedy="write it, or name another one in console.startup",
+        )
+    return profile.model_copy(update={"console": profile.console.model_copy(update={"startup": startup})})
+
+
+def _refuse_repeated_keys(path: Path, node: yaml.Node) -> None:
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                raise ProfileError(
+                    f"profile {path} line {line}: {key.value!r} stands twice",
+                    seen=f"first on line {seen[key.value]}",
+                    remedy="keep one of them",
+                )
+            seen[key.value] = line
+            _refuse_repeated_keys(path, value)
+
+
+def _line(node: yaml.Node, location: tuple[int | str, ...]) -> int:
+    """Line of the key or item at `location`, or of the innermost part of it that stands in the file."""
+    line = node.start_mark.line + 1
+    for step in location:
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if key.value == str(step):
+                    line, node = key.start_mark.line + 1, value
+                    break
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+            line = node.start_mark.line + 1
+    return line
+
+
+def _explain(path: Path, root: yaml.Node, error: ValidationError) -> ProfileError:
+    problems = error.errors()
+    # an unknown key explains a missing one (a misspelt 'module'), so it is named first
+    first = min(problems, key=lambda p: (p["type"] != "extra_forbidden", _line(root, p["loc"])))
+    location = first["loc"]
+    where = f"profile {path} line {_line(root, location)}"
+    name = ".".join(str(step) for step in location) or "profile"
+    more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
+    if first["type"] == "extra_forbidden":
+        nearest = find_nearest(str(location[-1]), _known_keys(location[:-1]))
+        return ProfileError(f"{where}: unknown key {name!r}{more}", remedy=nearest)
+    if first["type"] == "missing":
+        return ProfileError(f"{where}: {name!r} is missing{more}", remedy=f"add {location[-1]!r}")
+    seen = repr(first["input"])
+    return ProfileError(
+        f"{where}: {name!r} cannot be used{more}",
+        seen=seen if len(seen) < 80 else seen[:77] + "…",
+        remedy=first["msg"],
+    )
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    """Keys the profile knows at `location`; a name in a mapping of names to models is stepped over."""
+    model: type[BaseModel] = Profile
+    steps = iter(location)
+    for step in steps:
+        field = next(f for n, f in model.model_fields.items() if step in (n, f.alias))
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            model = field.annotation
+        else:
+            model = get_args(field.annotation)[-1]
+            next(steps, None)
+    return [f.alias or n for n, f in model.model_fields.items() if not f.exclude]
+
+
+class Environment(_Model):
+    """What Mamba takes from the process environment."""
+
+    runtime_dir: Path
+    profile: Path
+    graphical: bool = Field(description="a screen is there to open windows on")
+
+
+BUILT_IN_PROFILE = Path(__file__).parent.parent / "tango_servers" / "virtual_beamline" / "profile" / "beamline.yaml"
+"""The virtual beamline: what runs when nothing else is asked for."""
+
+
+def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
+    """Read MAMBA_RUNTIME_DIR, MAMBA_PROFILE, XDG_RUNTIME_DIR, DISPLAY and WAYLAND_DISPLAY.
+
+    Without them: the runtime directory is a folder of this user below XDG_RUNTIME_DIR or the system's folder for
+    temporary files, the profile `beamline.yaml` in the current folder, else the virtual beamline.
+    """
+    env = os.environ if variables is None else variables
+    base = env.get("XDG_RUNTIME_DIR")
+    default_dir = Path(base) / "mamba" if base else Path("/tmp") / f"mamba-{os.getuid()}"  # noqa: S108  # 0700, checked
+    here = Path("beamline.yaml")
+    default_profile = here if here.is_file() else BUILT_IN_PROFILE
+    return Environment(
+        runtime_dir=Path(env.get("MAMBA_RUNTIME_DIR") or default_dir),
+        profile=Path(env.get("MAMBA_PROFILE") or default_profile),
+        graphical=bool(env.get("DISPLAY") or env.get("WAYLAND_DISPLAY")),
+    )

@@ -1,0 +1,1 @@
+"""The ophyd side: M and D, naming, one Tango link, signals, motors, detectors."""

@@ -1,0 +1,1 @@
+"""Experiment parameters: what a technique needs, computed from a few inputs, as pure functions."""

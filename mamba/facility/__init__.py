@@ -1,0 +1,1 @@
+"""Bring up, watch and take down: Tango database, device servers, console."""

@@ -1,0 +1,1 @@
+"""Run engine, plans, documents to notices, NeXus master file, the verdict on a run."""

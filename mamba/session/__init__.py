@@ -1,0 +1,1 @@
+"""The session host: owner of the terminal and the sockets, outside IPython. Requests, command queue, people, state."""

@@ -1,0 +1,57 @@
+"""The messages between the session host and the agent inside IPython: one JSON object per frame, both ways.
+
+The host binds a ROUTER at `RuntimeDirectory.agent`, the agent connects a DEALER. A message is a dict with `typ`.
+
+Host to agent:
+
+==============  ==========================================================================================
+cell/deliver    `id, text, origin, person`: execute as a cell as soon as the prompt is idle
+cell/cancel     `id`: withdraw it if it still waits
+call            `id, verb, args`: a request that only the session can answer (`dev/read`, `dev/describe`, …)
+run/pause       `id, defer` (bool: at the next checkpoint, or now)
+run/resume      `id, origin, person`
+run/stop        `id, reason`
+run/abort       `id, reason`
+run/halt        `id, reason`
+reply           `id, rep`: the answer to the agent's `request`
+session/person  `person`: who is in control of the session now ("" for nobody logged in)
+==============  ==========================================================================================
+
+Agent to host:
+
+==============  ==========================================================================================
+hello           `pid, session` (uuid of this IPython), `execution_count`: sent first, and again after a reconnect
+ready           the prompt is idle for the first time
+answer          `id, rep`: the answer to `call` and `run/*`; `rep` as in a reply (`err`, `ret` or `desc`)
+cell/waiting    `id, why`: delivered later ("busy", "prompt-occupied")
+cell/running    `id` (None for a cell typed by a person), `n` (the number in `In [n]`), `text, origin, person, time`
+cell/done       `id, n, text, origin, person, time, duration_s, files, rep`
+cell/cancelled  `id, rep`
+notice          `body`: to be published
+state           `devices` ({"M": [...], "D": [...]}: expressions), `run` ({"state", "uid", "scan_id", "point",
+                "num_points", "reason"}), `prompt` ("idle", "running", "occupied"): whenever one of them changes
+request         `id, verb, args`: the console asks its host (`auth/logout`, `cmd/history`, …)
+bye             IPython is ending on purpose
+==============  ==========================================================================================
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from mamba.wire.values import decode, encode
+
+LinkMessage = dict[str, Any]
+"""One message of the table above."""
+
+
+def dump(message: LinkMessage) -> bytes:
+    """One frame; values in the typed form of `mamba.wire.values`."""
+    return json.dumps(encode(message), ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass")
+
+
+def load(frame: bytes) -> LinkMessage:
+    """The message in one frame."""
+    message: LinkMessage = decode(json.loads(frame.decode("utf-8", "surrogatepass")))
+    return message

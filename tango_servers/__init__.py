@@ -1,0 +1,1 @@
+"""Tango device servers, one folder each (model, data stream, Tango face), and the virtual beamline."""

@@ -1,0 +1,1 @@
+"""Questions the windows ask a person."""

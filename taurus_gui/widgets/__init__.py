@@ -1,0 +1,1 @@
+"""Panels of the operator window, one file each."""
