@@ -1,0 +1,54 @@
+"""What every test must respect: no ERROR in the log, nothing left behind."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+_SHARED_MEMORY = Path("/dev/shm")
+
+
+@pytest.fixture(autouse=True)
+def no_error_logged(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """A logged ERROR fails the test, unless it is marked `error_logged`."""
+    yield
+    if request.node.get_closest_marker("error_logged"):
+        return
+    errors = [r for when in ("setup", "call") for r in caplog.get_records(when) if r.levelno >= logging.ERROR]
+    assert not errors, "logged: " + "; ".join(f"{r.name}: {r.getMessage()}" for r in errors)
+
+
+def _own_shared_memory() -> set[str]:
+    return {f.name for f in _SHARED_MEMORY.glob("mamba-*") if f.stat().st_uid == os.getuid()}
+
+
+def _children() -> set[psutil.Process]:
+    return {p for p in psutil.Process().children(recursive=True) if p.is_running()}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left_by_the_run() -> Iterator[None]:
+    """After the last test no process of ours runs and no shared memory stays."""
+    shared_before = _own_shared_memory()
+    yield
+    _, alive = psutil.wait_procs(list(_children()), timeout=5)
+    left = [" ".join(p.cmdline()) for p in alive if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    assert not left, f"processes left: {left}"
+    assert _own_shared_memory() <= shared_before
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_thread_left_by_the_module() -> Iterator[None]:
+    """Every thread that is not a daemon of a library ends with the tests that started it."""
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        thread.join(timeout=5) if not thread.daemon else None
+    left = [t.name for t in set(threading.enumerate()) - before if not t.daemon]
+    assert not left, f"threads left: {left}"
