@@ -1,0 +1,34 @@
+"""`make bench`: timed figures as ratios against a reference in the same run.
+
+Each part has `measure() -> list of {"name", "value", "unit", "reference", "ratio", "samples"}`; the list goes to
+bench-output/results.json and to the screen. A ratio is value / reference.
+"""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+PARTS = ("inject", "graph")
+FIELDS = ("name", "value", "unit", "reference", "ratio", "samples")
+
+
+def main(names: list[str]) -> None:
+    results = []
+    for name in names or PARTS:
+        print(f"bench: {name} …", file=sys.stderr, flush=True)
+        results += importlib.import_module(f"tests.bench.{name}").measure()
+    folder = Path("bench-output")
+    folder.mkdir(exist_ok=True)
+    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    table = Table(*FIELDS)
+    for entry in results:
+        table.add_row(*(f"{entry[f]:.3g}" if isinstance(entry[f], float) else str(entry[f]) for f in FIELDS))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
