@@ -1,0 +1,124 @@
+"""The run engine of a beamline: bluesky's, with what a beamline needs around it.
+
+Runs are numbered across sessions, every run leaves a NeXus file and a verdict, a consumer that raises does not end a
+scan, device names may have dots, and the reason a person gives for an end reaches the stop document.
+"""
+
+from __future__ import annotations
+
+import getpass
+import threading
+from contextlib import AbstractContextManager, nullcontext
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from bluesky import RunEngine
+from bluesky.utils import SigintHandler
+
+from mamba.config import Profile
+from mamba.scans.bundler import UndottedBundler
+from mamba.scans.consumers import Consumer, GuardedConsumer
+from mamba.scans.nexus import NexusWriter
+from mamba.scans.scan_numbers import ScanNumbers
+from mamba.scans.upstream_costs import remove_plan_stack_cost
+
+_RECORDED_VERSIONS = ("mamba-beamline", "bluesky", "ophyd", "event-model", "numpy", "h5py", "pytango")
+
+
+class BeamlineRunEngine(RunEngine):
+    """bluesky's RunEngine for one beamline; made by `make_run_engine`.
+
+    Attributes:
+        writer: the NeXus writer that is subscribed first, so that a run's files are complete when a later consumer
+            sees its stop document.
+        guards: the consumers that were subscribed, with their failures.
+    """
+
+    RunBundler = UndottedBundler
+
+    def __init__(self, *, directory: Path, md: dict[str, Any]) -> None:
+        super().__init__(md, scan_id_source=ScanNumbers(directory), context_managers=[pause_on_interrupt])
+        self.guards: dict[int, GuardedConsumer] = {}
+        self.register_command("close_run", self._close_run_with_reason)
+        self.writer = NexusWriter(directory)
+        self.subscribe(self.writer)
+
+    def files_of(self, uid: str) -> list[Path]:
+        """Files that the run with start uid `uid` left, the NeXus master file first; empty for an unknown run."""
+        return self.writer.files_of(uid)
+
+    def subscribe(self, func: Consumer, name: str = "all") -> int:
+        """As bluesky's, but a consumer that raises is logged and counted instead of ending the run.
+
+        The consumer is held strongly (bluesky lets bound methods go when nobody else holds their object).
+        """
+        guard = GuardedConsumer(func)
+        token: int = super().subscribe(guard, name)
+        self.guards[token] = guard
+        return token
+
+    def unsubscribe(self, token: int) -> None:
+        """As bluesky's."""
+        self.guards.pop(token, None)
+        super().unsubscribe(token)
+
+    def abort(self, reason: str = "") -> Any:
+        """End the run after clean-up, marked `abort`; `reason` reaches the stop document."""
+        return self._end_with(reason, super().abort, reason)
+
+    def stop(self, reason: str = "") -> Any:
+        """End the run after clean-up, marked `success`; `reason` reaches the stop document."""
+        return self._end_with(reason, super().stop)
+
+    def halt(self, reason: str = "") -> Any:
+        """End the run without clean-up, marked `abort`; `reason` reaches the stop document."""
+        return self._end_with(reason, super().halt)
+
+    def _end_with(self, reason: str, end: Any, *args: str) -> Any:
+        self._reason = reason
+        return end(*args)
+
+    async def _close_run_with_reason(self, msg: Any) -> Any:
+        # bluesky's run_wrapper closes an aborted run without the reason that abort() was given
+        if self._reason and not msg.kwargs.get("reason"):
+            msg = msg._replace(kwargs={**msg.kwargs, "reason": self._reason})
+        return await self._close_run(msg)
+
+
+def pause_on_interrupt(engine: RunEngine) -> AbstractContextManager[Any]:
+    """Ctrl-C pauses the run while the main thread waits for it: at the next checkpoint, a second one at once.
+
+    Elsewhere there is no signal to catch: a paused run may be ended by another thread.
+    """
+    if threading.current_thread() is threading.main_thread():
+        handler: AbstractContextManager[Any] = SigintHandler(engine)
+        return handler
+    return nullcontext()
+
+
+def make_run_engine(profile: Profile) -> BeamlineRunEngine:
+    """The run engine for `profile`: NeXus writer subscribed, metadata filled in, upstream's costs removed.
+
+    Files go to `profile.data.directory`, taken from the current directory when it is relative; it is made with the
+    first run. `md` starts with beamline, facility, person and the versions of the packages involved.
+    """
+    remove_plan_stack_cost()
+    md: dict[str, Any] = {
+        "beamline": profile.title or profile.name,
+        "facility": profile.facility,
+        "person": profile.person or getpass.getuser(),
+        "packages": read_versions(),
+    }
+    return BeamlineRunEngine(directory=profile.data.directory.absolute(), md=md)
+
+
+def read_versions() -> dict[str, str]:
+    """Versions of the packages that take part in a run; those that are not installed are left out."""
+    versions = {}
+    for package in _RECORDED_VERSIONS:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
