@@ -1,0 +1,1 @@
+"""A motorised axis: `model` moves, `server` is its Tango face."""

@@ -1,0 +1,1 @@
+"""An ion chamber with its counter: `model` counts, `server` is its Tango face."""

@@ -1,0 +1,1 @@
+"""A photon shutter: `model` opens and closes, `server` is its Tango face."""

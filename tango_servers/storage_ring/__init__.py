@@ -1,0 +1,1 @@
+"""The storage ring that feeds the beamline: `model` holds the current, `server` is its Tango face."""
