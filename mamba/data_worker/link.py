@@ -1,0 +1,229 @@
+"""One lossless connection for blocks, with credits: what streams and edges are made of.
+
+`LinkSender` binds a ROUTER and serves one receiver, `LinkReceiver` connects a DEALER. The words of the conversation
+are in `mamba.data_worker.frame`. Each object belongs to one thread. ZeroMQ's own heartbeats run in its I/O thread, so
+a peer that is stopped or whose host is gone is noticed within `_HEARTBEAT_TIMEOUT_MS`, one that is killed at once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from mamba.data_worker.frame import Block, BlockType, DataFormat, End
+from mamba.errors import StreamBroken
+
+_HEARTBEAT_MS = 500
+_HEARTBEAT_TIMEOUT_MS = 2000
+_LINGER_MS = 1000
+_NEVER_MS = 2**31 - 1
+LARGEST_MESSAGE_BYTES = 512 * 2**20
+
+Socket = zmq.Socket[bytes]
+Payload = bytes | memoryview
+GetBuffer = Callable[[Block], memoryview]
+
+
+def _open_socket(context: zmq.Context[Socket], kind: int) -> tuple[Socket, Socket]:
+    """A socket with heartbeats, and the one that tells when its connection is lost."""
+    socket = context.socket(kind)
+    socket.set(zmq.LINGER, _LINGER_MS)
+    socket.set(zmq.HEARTBEAT_IVL, _HEARTBEAT_MS)
+    socket.set(zmq.HEARTBEAT_TIMEOUT, _HEARTBEAT_TIMEOUT_MS)
+    socket.set(zmq.MAXMSGSIZE, LARGEST_MESSAGE_BYTES)
+    monitor: Any = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+    return socket, monitor
+
+
+class LinkSender:
+    """The sending end of a link.
+
+    Args:
+        endpoint: `ipc://…`, or `tcp://127.0.0.1:*` for a free port.
+        form: what it carries; its token is what the receiver must show.
+
+    Attributes:
+        broken: the receiver was there and is gone.
+    """
+
+    def __init__(self, endpoint: str, form: DataFormat) -> None:
+        self.format, self.broken = form, False
+        self._context: zmq.Context[Socket] = zmq.Context(1)
+        self.socket, self.monitor = _open_socket(self._context, zmq.ROUTER)
+        self.socket.set(zmq.ROUTER_MANDATORY, 1)
+        self.socket.bind(endpoint)
+        self.endpoint: str = self.socket.get_string(zmq.LAST_ENDPOINT)
+        self._peer: bytes | None = None
+        self._suspect = False
+        self.under_way = 0
+
+    @property
+    def connected(self) -> bool:
+        """A receiver is there now."""
+        return self._peer is not None and not self.broken
+
+    def collect(self, timeout_s: float) -> list[Block]:
+        """Wait at most `timeout_s` for news; returns the blocks that were released."""
+        released: list[Block] = []
+        if self.socket.poll(round(timeout_s * 1000)):
+            while self.socket.poll(0):
+                self._take(self.socket.recv_multipart(), released)
+        self._look_for_loss()
+        return released
+
+    def _take(self, parts: list[bytes], released: list[Block]) -> None:
+        peer, *rest = parts
+        try:
+            block = Block.unpack(rest[0])
+        except (StreamBroken, IndexError):
+            return  # a stranger on a TCP port; the receiver itself never sends anything else
+        if block.type is BlockType.HELLO:
+            if self._peer is None and rest[1:] == [self.format.token.encode()]:
+                self._peer = peer
+                self._post([block.pack(), self.format.dump().encode()])
+        elif peer == self._peer:
+            self._suspect = False
+            if block.type is BlockType.RELEASE:
+                self.under_way -= 1
+                released.append(block)
+
+    def _look_for_loss(self) -> None:
+        while self.monitor.poll(0):
+            recv_monitor_message(self.monitor)
+            self._suspect = True
+        if self._suspect and self.connected:
+            # It may have been a stranger who left: only the receiver's own address tells.
+            self._post([Block(0, 0, 0, 0, type=BlockType.PING).pack()])
+
+    def send(self, block: Block, payload: Payload | None = None) -> None:
+        """Send a block; the data behind `payload` must stay as it is until the block is released."""
+        self.under_way += 1
+        self._post([block.pack()] if payload is None else [block.pack(), payload])
+
+    def send_end(self, end: End) -> None:
+        """Say that the arm is over."""
+        self._post([end.pack()])
+
+    def _post(self, parts: list[Payload]) -> None:
+        if self._peer is None or self.broken:
+            return
+        try:
+            self.socket.send_multipart([self._peer, *parts], flags=zmq.NOBLOCK, copy=False)
+        except zmq.ZMQError as error:
+            if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
+                raise
+            # EAGAIN: credits keep the queue far below its high-water mark, so its reader is stuck or gone
+            self.broken = True
+
+    def close(self) -> None:
+        """Close; what was sent is still delivered if the receiver reads on. Does nothing the second time."""
+        if not self.socket.closed:
+            self.socket.disable_monitor()
+            self.monitor.close(0)
+            self.socket.close()
+            self._context.term()
+
+
+class LinkReceiver:
+    """The receiving end of a link; connects and waits for the sender's answer.
+
+    Args:
+        endpoint: where the sender is bound.
+        token: what it wants to be shown.
+        timeout_s: for the answer.
+
+    Raises:
+        StreamBroken: no answer in time.
+    """
+
+    def __init__(self, endpoint: str, *, token: str = "", timeout_s: float = 5.0) -> None:
+        self.endpoint, self.ended, self._lost = endpoint, False, False
+        self._context: zmq.Context[Socket] = zmq.Context(1)
+        self.socket, self.monitor = _open_socket(self._context, zmq.DEALER)
+        # A sender that comes back is another arm. Not -1: ZeroMQ would then throw away what was received but not read.
+        self.socket.set(zmq.RECONNECT_IVL, _NEVER_MS)
+        self.socket.connect(endpoint)
+        self.socket.send_multipart([Block(0, 0, 0, 0, type=BlockType.HELLO).pack(), token.encode()])
+        try:
+            self.format = self._await_format(timeout_s)
+        except StreamBroken:
+            self.close()
+            raise
+
+    def _await_format(self, timeout_s: float) -> DataFormat:
+        deadline = time.monotonic() + timeout_s
+        while self.socket.poll(max(0, round((deadline - time.monotonic()) * 1000))):
+            parts = self.socket.recv_multipart()
+            if Block.unpack(parts[0]).type is BlockType.HELLO and len(parts) == 2:
+                return DataFormat.load(parts[1])
+        raise StreamBroken(
+            f"stream {self.endpoint}: no answer",
+            seen=f"nothing for {timeout_s:g} s",
+            remedy="arm the detector; a stream serves one receiver, which must come with the format of this arm",
+        )
+
+    def receive(self, timeout_s: float, get_buffer: GetBuffer | None = None) -> Block | End | None:
+        """Wait at most `timeout_s` for the next block or the end; None when nothing came.
+
+        A second message part is received into what `get_buffer(block)` gives.
+
+        Raises:
+            StreamBroken: the sender is gone and everything it sent was taken.
+        """
+        if not self.socket.poll(0):
+            self._wait(timeout_s)
+            if not self.socket.poll(0):
+                if self._lost and not self.ended:
+                    raise StreamBroken(
+                        f"stream {self.endpoint}: its sender is gone before the end of the arm",
+                        remedy="look at the detector's server and its log; what was written is safe",
+                    )
+                return None
+        block = Block.unpack(self.socket.recv())
+        if self.socket.get(zmq.RCVMORE):
+            self._fill(block, get_buffer)
+        if block.type is BlockType.END:
+            self.ended = True
+            return End(block.arm, block.first)
+        return block if block.type in (BlockType.FRAMES, BlockType.POINTS) else None
+
+    def _wait(self, timeout_s: float) -> None:
+        poller = zmq.Poller()
+        poller.register(self.socket, zmq.POLLIN)
+        if not self._lost:
+            poller.register(self.monitor, zmq.POLLIN)
+        poller.poll(round(timeout_s * 1000))
+        self.notice_loss()
+
+    def notice_loss(self) -> None:
+        """Look whether the connection was lost; costs next to nothing."""
+        while not self._lost and self.monitor.poll(0):
+            recv_monitor_message(self.monitor)
+            self._lost = True
+
+    def _fill(self, block: Block, get_buffer: GetBuffer | None) -> None:
+        buffer = get_buffer(block) if get_buffer else memoryview(b"")
+        size = self.socket.recv_into(buffer) if len(buffer) else len(self.socket.recv())
+        if size != len(buffer) or self.socket.get(zmq.RCVMORE):
+            raise StreamBroken(
+                f"stream {self.endpoint}: block {block.block} does not follow the format",
+                seen=f"{size} bytes for {block.count} frames of {self.format.frame_bytes} bytes",
+            )
+
+    def release(self, block: Block) -> None:
+        """Give the block's slot back to the sender."""
+        if not self._lost:
+            self.socket.send(replace(block, type=BlockType.RELEASE).pack(), flags=zmq.NOBLOCK)
+
+    def close(self) -> None:
+        """Close; does nothing the second time."""
+        if not self.socket.closed:
+            self.socket.disable_monitor()
+            self.monitor.close(0)
+            self.socket.close(0)
+            self._context.term()
