@@ -1,0 +1,46 @@
+"""Notices out: one PUB socket, one sequence number per `typ`, so that a subscriber sees what it missed."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import zmq
+
+from mamba.wire.messages import dump_json
+
+HIGH_WATER_MARK = 200_000
+"""Notices kept for one slow subscriber; beyond it they are dropped for that one, and their numbers show it."""
+
+
+class Publisher:
+    """The only sender on a notice endpoint; not thread-safe, as no ZeroMQ socket is."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> None:
+        self.seq: dict[str, int] = {}
+        self._socket = context.socket(zmq.PUB)
+        self._socket.sndhwm = HIGH_WATER_MARK
+        self._socket.linger = 200
+        self._socket.bind(endpoint)
+
+    @property
+    def count(self) -> int:
+        """How many notices were published."""
+        return sum(self.seq.values())
+
+    def publish(self, typ: str, fields: dict[str, Any]) -> dict[str, Any]:
+        """Push one notice, whose fields are ready, and return it; `time` is added (s since 1970) unless it is there."""
+        seq = self.seq.get(typ, 0) + 1
+        notice: dict[str, Any] = {"typ": typ}
+        notice.update(fields)
+        notice.setdefault("time", time.time())
+        notice["typ"], notice["seq"] = typ, seq
+        frame = dump_json(notice)
+        self.seq[typ] = seq
+        # PUB never blocks: a subscriber at its mark loses this notice and sees the gap
+        self._socket.send(frame)
+        return notice
+
+    def close(self) -> None:
+        """Stop publishing; what is queued leaves within the linger time (0.2 s)."""
+        self._socket.close()

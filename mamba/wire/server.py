@@ -1,0 +1,114 @@
+"""The answering side of requests: a ROUTER socket whose every message gets a reply, whatever it is.
+
+There is no loop in here: the owner polls `socket` and calls `serve`. A client is a plain REQ, or a DEALER that puts
+its own frames before the empty one (`[number, b"", body]`) and gets them back before the reply.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+import zmq
+
+from mamba.errors import BadRequest, MambaError
+from mamba.wire.handlers import PENDING, Handlers
+from mamba.wire.messages import Rep, Request, dump_reply, load_json, make_error, make_ok, make_request
+
+log = logging.getLogger(__name__)
+
+# ZeroMQ drops the connection of who sends more, without a word; what lies between this and MAX_FRAME_BYTES is answered.
+_DROP_BYTES = 256 * 2**20
+_HIGH_WATER_MARK = 10_000
+
+
+@dataclass(eq=False)
+class Call:
+    """One request on its way to its answer; exactly one of the answers sends."""
+
+    server: RequestServer
+    request: Request
+    envelope: list[bytes] = field(repr=False)
+    answered: bool = False
+
+    def reply(self, rep: Rep) -> None:
+        """Answer with a reply that is ready; a client that is gone loses it, and so does a second answer."""
+        if self.answered:
+            log.warning("%s: answered twice", self.request.typ)
+            return
+        self.answered = True
+        self.server.send(self.envelope, dump_reply(rep, self.request.echo))
+
+    def succeed(self, value: Any) -> None:
+        """Answer with a result, which is ready."""
+        self.reply(make_ok(value))
+
+    def fail(self, error: BaseException) -> None:
+        """Answer with an error."""
+        self.reply(make_error(error))
+
+
+class RequestServer:
+    """Reads requests from `socket`, hands them to `handlers`, sends their replies."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, handlers: Handlers) -> None:
+        self.handlers = handlers
+        self.count = 0
+        self.socket = context.socket(zmq.ROUTER)
+        self.socket.linger = 500
+        self.socket.maxmsgsize = _DROP_BYTES
+        self.socket.sndhwm = self.socket.rcvhwm = _HIGH_WATER_MARK
+        self.socket.bind(endpoint)
+
+    def serve(self, *, limit: int = 100) -> bool:
+        """Take up to `limit` requests that are there; False when none is left, so that others get their turn."""
+        for _ in range(limit):
+            try:
+                frames = self.socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return False
+            self.count += 1
+            self._take(frames)
+        return True
+
+    def _take(self, frames: list[bytes]) -> None:
+        # what stands up to the first empty frame is the way back
+        end = frames.index(b"", 1) + 1 if b"" in frames[1:-1] else 1
+        envelope, body = frames[:end], frames[end:]
+        message: dict[str, Any] = {}
+        try:
+            if len(body) != 1:
+                raise BadRequest(
+                    "request: must be one frame", seen=f"{len(body)} frames", remedy="send one JSON object"
+                )
+            message = load_json(body[0])
+            request = make_request(message)
+        except BadRequest as error:
+            scalar = isinstance(message.get("id", ""), (str, int, float))
+            echo = {"id": message["id"]} if "id" in message and scalar else {}
+            self.send(envelope, dump_reply(make_error(error), echo))
+            return
+        self.answer(Call(self, request, envelope))
+
+    def answer(self, call: Call) -> None:
+        """Call the handler of a request and send what it returns or raises, unless it will answer later."""
+        try:
+            value = self.handlers.call(call.request, call)
+            if value is not PENDING:
+                call.succeed(value)
+        except MambaError as error:
+            call.fail(error)
+        except Exception as error:  # a handler's mistake is its client's answer, never the end of the server
+            log.exception("%s: its handler raised", call.request.typ)
+            call.fail(error)
+
+    def send(self, envelope: list[bytes], frame: bytes) -> None:
+        """Send a reply; a client that is gone, or never reads, loses it."""
+        with contextlib.suppress(zmq.Again):
+            self.socket.send_multipart([*envelope, frame], zmq.NOBLOCK)
+
+    def close(self) -> None:
+        """Stop; replies already given still leave within the linger time (0.5 s)."""
+        self.socket.close()
