@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mamba.scans.bundler import record_name
+from mamba.devices.names import key_of
 from mamba.wire import notices
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ def find_x_key(start: Document) -> str | None:
         field = dimensions[0][0][0]  # type: ignore[index]  # whatever is missing is caught below
     except (TypeError, IndexError, KeyError):
         return None
-    return record_name(field) if isinstance(field, str) and field != "time" else None
+    return key_of(field) if isinstance(field, str) and field != "time" else None
 
 
 def _strings(value: object) -> list[str]:

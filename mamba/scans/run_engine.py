@@ -17,7 +17,7 @@ from bluesky import RunEngine
 from bluesky.utils import SigintHandler
 
 from mamba.config import Profile
-from mamba.scans.bundler import UndottedBundler
+from mamba.devices.descriptors import record_objects_by_key
 from mamba.scans.consumers import Consumer, GuardedConsumer
 from mamba.scans.nexus import NexusWriter
 from mamba.scans.scan_numbers import ScanNumbers
@@ -34,8 +34,6 @@ class BeamlineRunEngine(RunEngine):
             sees its stop document.
         guards: the consumers that were subscribed, with their failures.
     """
-
-    RunBundler = UndottedBundler
 
     def __init__(self, *, directory: Path, md: dict[str, Any]) -> None:
         super().__init__(md, scan_id_source=ScanNumbers(directory), context_managers=[pause_on_interrupt])
@@ -104,6 +102,7 @@ def make_run_engine(profile: Profile) -> BeamlineRunEngine:
     first run. `md` starts with beamline, facility, person and the versions of the packages involved.
     """
     remove_plan_stack_cost()
+    record_objects_by_key()
     md: dict[str, Any] = {
         "beamline": profile.title or profile.name,
         "facility": profile.facility,
