@@ -1,0 +1,76 @@
+"""The supervisor's and `mambactl`'s way to `tango_admin`, which runs in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from mamba.errors import FacilityError
+
+Event = dict[str, Any]
+
+
+class AdminLink:
+    """One `tango_admin` process; an async context manager, one request at a time."""
+
+    def __init__(self) -> None:
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def __aenter__(self) -> AdminLink:
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "mamba.facility.tango_admin"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=2**24,
+        )
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: BaseException | TracebackType | None) -> None:
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        process.kill()  # it keeps nothing; a Tango call that hangs must not keep us
+        await process.wait()
+
+    async def ask(
+        self, verb: str, *, timeout_s: float, on_event: Callable[[Event], None] | None = None, **fields: Any
+    ) -> Any:
+        """The answer to one request; events before it go to `on_event`.
+
+        Raises:
+            FacilityError: the request failed, or was not answered within `timeout_s`.
+        """
+        process = self._process
+        if process is None or process.stdin is None or process.stdout is None:
+            raise FacilityError("Tango administration: asked outside its 'async with'")
+        process.stdin.write(json.dumps({"verb": verb, "timeout_s": timeout_s, **fields}).encode() + b"\n")
+        try:
+            async with asyncio.timeout(timeout_s + 1.0):  # it keeps to its time itself, unless Tango hangs
+                while line := await process.stdout.readline():
+                    message = json.loads(line)
+                    if "error" in message:
+                        what, seen, remedy = message["error"]
+                        raise FacilityError(what, seen=seen, remedy=remedy)
+                    if "answer" in message:
+                        return message["answer"]
+                    if on_event is not None:
+                        on_event(message)
+        except TimeoutError:
+            raise FacilityError(
+                f"Tango at {fields.get('host')}: {verb!r} was not answered",
+                seen=f"nothing for {timeout_s:g} s",
+                remedy="'mambactl doctor' tells which part hangs",
+            ) from None
+        raise FacilityError(
+            f"Tango administration: its process ended during {verb!r}", remedy="its last words are in facility.log"
+        )
+
+
+async def ask_once(verb: str, *, timeout_s: float, **fields: Any) -> Any:
+    """One request to a process of its own, bounded in time whatever Tango does."""
+    async with AdminLink() as link:
+        return await link.ask(verb, timeout_s=timeout_s, **fields)

@@ -1,0 +1,91 @@
+"""Whether the console is ready, asked by the wire in a short-lived process: the supervisor carries no ZeroMQ.
+
+`python -m mamba.facility.console_link --runtime DIR --timeout S` ends with 0 once the session host answers and the
+prompt has been idle for the first time, else with 1 and the reason as its last line of output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from mamba.errors import NotRunning, ReplyTimeout, ServerFailed, WireError, ZError
+from mamba.runtime import RuntimeDirectory
+
+_READY = ("idle", "running", "occupied")
+
+
+async def wait_for_console(runtime: RuntimeDirectory, *, timeout_s: float, log: Path) -> None:
+    """Wait until the console takes commands.
+
+    Raises:
+        ServerFailed: it did not within `timeout_s`; says what it was doing.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "mamba.facility.console_link"),
+        *("--runtime", str(runtime.path), "--timeout", str(timeout_s)),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode != 0:
+        words = output.decode("utf-8", "replace").strip().splitlines()
+        raise ServerFailed(
+            "console: was not ready in time", seen=words[-1] if words else "no answer", remedy=f"read {log}"
+        )
+
+
+def look_at_console(runtime: RuntimeDirectory, *, timeout_s: float = 2.0) -> dict[str, Any]:
+    """The answer of the session host to `state`.
+
+    Raises:
+        NotRunning: nobody listens.
+        WireError: no answer in time, or a lost connection.
+        ZError: it answered with an error.
+    """
+    from mamba.wire.client import Client  # ZeroMQ, only where it is used
+
+    with Client(runtime.rpc) as client:
+        client.request("ping", timeout_s=timeout_s)
+        state: dict[str, Any] = client.request("state", timeout_s=timeout_s)
+        return state
+
+
+def _find_obstacle(runtime: RuntimeDirectory) -> str:
+    """Why the console is not ready; empty when it is."""
+    try:
+        prompt = look_at_console(runtime).get("prompt")
+    except NotRunning:
+        return "the session host does not listen yet"
+    except (ReplyTimeout, WireError, ZError) as error:
+        return str(error).splitlines()[0]
+    return "" if prompt in _READY else f"the prompt is {prompt!r}: the start-up script has not finished"
+
+
+def main() -> int:
+    """Look every 50 ms until it is ready or the time is over."""
+    parser = argparse.ArgumentParser(description="Wait until the console of a runtime directory takes commands.")
+    parser.add_argument("--runtime", type=Path, required=True)
+    parser.add_argument("--timeout", type=float, required=True, help="s")
+    arguments = parser.parse_args()
+    runtime = RuntimeDirectory(arguments.runtime)
+    deadline_s = time.monotonic() + arguments.timeout
+    while obstacle := _find_obstacle(runtime):
+        if time.monotonic() > deadline_s:
+            print(obstacle)  # noqa: T201  # the answer to whoever started this process
+            return 1
+        time.sleep(0.05)  # between two looks at a condition with a deadline
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

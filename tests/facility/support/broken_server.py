@@ -1,0 +1,5 @@
+"""A device server that ends before it is ready."""
+
+import sys
+
+sys.exit("the crate has no power")
