@@ -66,7 +66,10 @@ class Trajectory:
 def plan_move(
     start_s: float, origin: float, waypoints: Iterable[float], *, max_speed: float, acceleration: float
 ) -> Trajectory:
-    """Visit the way points one after the other, at rest in each; `max_speed` > 0 (unit/s), `acceleration` > 0 (unit/s²)."""
+    """Visit the way points one after the other, at rest in each.
+
+    `max_speed` (unit/s) and `acceleration` (unit/s²) are above 0.
+    """
     phases: list[Phase] = []
     place = origin
     for waypoint in waypoints:

@@ -31,6 +31,7 @@ class AxisModel:
         acceleration_s: time from rest to `max_speed` (s).
         backlash: every move ends in the direction of its sign, from at least its size away; 0 turns that off.
         encoder_resolution: size of one encoder step (unit).
+        order_s: when the last move was ordered; later than that came at most stops.
     """
 
     name: str = "axis"
@@ -41,6 +42,7 @@ class AxisModel:
     acceleration_s: float = 0.1
     backlash: float = 0.0
     encoder_resolution: float = 0.0001
+    order_s: float = 0.0
     _moves: deque[Trajectory] = field(default_factory=lambda: deque(maxlen=_REMEMBERED_MOVES))
 
     def __post_init__(self) -> None:
@@ -124,6 +126,7 @@ class AxisModel:
             acceleration=self.max_speed / self.acceleration_s,
         )
         self._moves.append(move)
+        self.order_s = move.start_s
         return move
 
     def check(self, target: float) -> None:

@@ -80,6 +80,10 @@ class MonochromatorModel:
         """Energy (keV) at a past time."""
         return find_energy(self.bragg.position_at(time_s), self.spacing)
 
+    def rename(self, name: str) -> None:
+        """Say under which name errors speak of it."""
+        self.name = self.bragg.name = name
+
     def place(self, energy_kev: float) -> None:
         """Declare that it stands at an energy, without moving."""
         self.bragg.place(find_bragg_angle(energy_kev, self.spacing))

@@ -1,1 +1,1 @@
-"""The virtual beamline: `model` is the world that ring, shutter, monochromator and ion chambers share, `server` runs it."""
+"""The virtual beamline: `model` is the world that its devices share, `server` runs them all in one process."""

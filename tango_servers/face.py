@@ -1,0 +1,107 @@
+"""What all our Tango device classes share: states with a text, events, attribute configuration, refusals that explain.
+
+A refusal is a Tango error whose reason is one of Tango's own (`API_WAttrOutsideLimit`, `API_CommandNotAllowed`,
+`API_InvalidArgs`) and whose text says what was attempted, what was seen and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+
+import tango
+from tango import DevState
+from tango.server import Device
+
+from mamba.errors import BadValue, LimitExceeded, MambaError, find_nearest
+from tango_servers.launch import get_truth, memory
+from tango_servers.truth import TruthRecord
+
+EVENT_PERIOD_S = 0.2
+"""Shortest time between two events of a value that keeps changing (s): windows starve above 5 Hz."""
+
+__all__ = ["EVENT_PERIOD_S", "Face", "memory"]
+
+
+class Face(Device):
+    """Base of our device classes."""
+
+    def init_device(self) -> None:
+        """Read the properties, announce that State and Status are pushed."""
+        super().init_device()
+        self.announces("State", "Status")
+
+    @property
+    def truth(self) -> TruthRecord:
+        """The truth record of this process."""
+        return get_truth()
+
+    def announces(self, *attributes: str) -> None:
+        """Declare attributes whose change events this device pushes itself, without polling and without criteria."""
+        for name in attributes:
+            self.set_change_event(name, True, False)
+
+    def show(self, state: DevState, text: str) -> None:
+        """Set State and Status; `push_state` tells the clients."""
+        self.set_state(state)
+        self.set_status(f"{self.get_name()}: {text}")
+
+    def push_state(self) -> None:
+        """Send State and Status to who subscribed."""
+        self.push_change_event("State")
+        self.push_change_event("Status")
+
+    def fail(self, error: Exception) -> None:
+        """Show FAULT with the error: something failed that no client is waiting for."""
+        self.error_stream("%s", f"{type(error).__name__}: {error}")
+        self.show(DevState.FAULT, f"failed: {error}; call Init")
+        self.push_state()
+
+    def configure(self, attribute: str, **wanted: str | float) -> None:
+        """Set fields of an attribute's configuration (unit, min_value, max_value, …) where they differ."""
+        target = self.get_device_attr().get_attr_by_name(attribute)
+        now = target.get_properties(tango.MultiAttrProp())
+        texts = {key: value if isinstance(value, str) else f"{value:.10g}" for key, value in wanted.items()}
+        if any(str(getattr(now, key)) != text for key, text in texts.items()):
+            for key, text in texts.items():
+                setattr(now, key, text)
+            target.set_properties(now)
+
+    def show_set_point(self, attribute: str, value: float | int) -> None:
+        """Give the attribute a set point without a write: at start-up, and where a stopped move ended."""
+        self.get_device_attr().get_w_attr_by_name(attribute).set_write_value(value)
+
+    @contextmanager
+    def refusing(self, what: str) -> Iterator[None]:
+        """Turn an error of the model into a Tango error for the client; `what` was asked: "Start", "write_Position"."""
+        try:
+            yield
+        except MambaError as error:
+            raise self.refuse(_find_reason(error), error, what) from None
+
+    def refuse(self, reason: str, error: MambaError, what: str) -> Exception:
+        """The Tango error to raise for ours."""
+        # The text may hold a '%', which Tango's logging would take for a format.
+        self.warn_stream("%s", f"refused {what}: {error}")
+        told = tango.DevError()
+        told.reason, told.desc, told.origin = reason, str(error), f"{type(self).__name__}.{what}"
+        told.severity = tango.ErrSeverity.ERR
+        return cast(Exception, tango.DevFailed(told))
+
+    def refuse_property(self, name: str, value: object, known: list[str]) -> Exception:
+        """The Tango error for a property that none of the known values fits; raised by init_device."""
+        error = BadValue(
+            f"{self.get_name()}: property {name} is {value!r}",
+            seen=find_nearest(str(value), known),
+            remedy="correct the property and call Init",
+        )
+        return self.refuse("API_InvalidArgs", error, "init_device")
+
+
+def _find_reason(error: MambaError) -> str:
+    if isinstance(error, LimitExceeded):
+        return "API_WAttrOutsideLimit"
+    if isinstance(error, BadValue):
+        return "API_InvalidArgs"
+    return "API_CommandNotAllowed"

@@ -1,0 +1,97 @@
+"""Tango class `Shutter`."""
+
+from __future__ import annotations
+
+from tango import DevState
+from tango.server import attribute, command, device_property
+
+from tango_servers.face import Face
+from tango_servers.launch import run_server
+from tango_servers.pacer import Pacer
+from tango_servers.shutter.model import ShutterModel
+
+
+class Shutter(Face):
+    """A photon shutter: State is OPEN, CLOSE, or MOVING on the way between them."""
+
+    DEVICE_CLASS_DESCRIPTION = __doc__
+
+    InitiallyOpen = device_property(
+        dtype=bool, default_value=False, doc="Whether the shutter is open when its server starts."
+    )
+    TravelTime = device_property(dtype=float, default_value=0.05, doc="How long it takes to open or to close (s).")
+
+    def init_device(self) -> None:
+        """Stay as it is; at the start of the server as InitiallyOpen says."""
+        super().init_device()
+        self.announces("IsOpen")
+        if not hasattr(self, "model"):
+            self.model = self.make_model()
+            self.model.name = self.get_name()
+            self.model.place(opens=self.InitiallyOpen)
+        self.model.travel_s = self.TravelTime
+        self._pacer = Pacer(self.get_name(), self._tick, self.fail)
+        self._show_now()
+
+    def delete_device(self) -> None:
+        """Forget the thread; the shutter carries out its last order."""
+        self._pacer.close()
+
+    def make_model(self) -> ShutterModel:
+        """The model of this device; a virtual beamline gives the one of its world."""
+        return ShutterModel()
+
+    def _show_now(self) -> None:
+        if self.model.moving:
+            self.show(DevState.MOVING, "is opening" if self.model.opens else "is closing")
+            self._pacer.wake()
+        elif self.model.opens:
+            self.show(DevState.OPEN, "open, the beam passes")
+        else:
+            self.show(DevState.CLOSE, "closed, no beam")
+
+    def _tick(self) -> float | None:
+        if self.model.moving:
+            return self.model.end_s
+        if self.get_state() == DevState.MOVING:
+            self._show_now()
+            self.push_state()
+            self.push_change_event("IsOpen", self.model.is_open)
+        return None
+
+    def _follow_order(self, *, opens: bool) -> None:
+        self.truth.write(
+            "shutter",
+            device=self.get_name(),
+            opens=opens,
+            start=self.model.end_s - self.model.travel_s,
+            end=self.model.end_s,
+        )
+        self._show_now()
+        self.push_state()
+        if not opens:
+            self.push_change_event("IsOpen", False)
+
+    @command
+    def Open(self) -> None:
+        """Open; returns at once, State is OPEN when it is. Refused while it is closing."""
+        with self.refusing("Open"):
+            ordered = self.model.open()
+        if ordered:
+            self._follow_order(opens=True)
+
+    @command
+    def Close(self) -> None:
+        """Close, even while it is opening; returns at once, State is CLOSE when it is."""
+        if self.model.close():
+            self._follow_order(opens=False)
+
+    @attribute(dtype=bool, label="Open", unit="", doc="Whether the beam passes: false while it opens or closes.")
+    def IsOpen(self) -> bool:
+        """Whether the beam passes."""
+        return self.model.is_open
+
+
+def run() -> None:
+    """Run a server of shutters."""
+    run_server("Shutter", [Shutter])
