@@ -1,0 +1,108 @@
+"""`U = server_start(M, D, RE)`: the last line of a start-up script, as in the paper's Figure 4.
+
+In a console that `mamba.console` started it opens the session to its host; anywhere else it says that nobody is
+connected, and everything that needs no host works all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from IPython import get_ipython
+
+from mamba.console.magics import register_magics
+from mamba.console.session import ConsoleSession
+from mamba.errors import ZError
+
+
+class _Place:
+    """Where this process's console is connected; filled by `mamba.console.__main__` before the start-up script."""
+
+    endpoint: str | None = None
+    person: str = ""
+    session: ConsoleSession | None = None
+
+
+def connect_later(endpoint: str, person: str) -> None:
+    """Let the next `server_start` connect to the session host at `endpoint`; `person` measures until the host says."""
+    _Place.endpoint, _Place.person = endpoint, person
+
+
+def current_session() -> ConsoleSession | None:
+    """The session of this process, None before `server_start`."""
+    return _Place.session
+
+
+def server_start(M: Mapping[str, Any], D: Mapping[str, Any], RE: Any = None) -> User:
+    """Offer the motors `M`, the detectors `D` and the run engine `RE` to everyone who is connected.
+
+    Called again, it replaces what was given before. Devices with dotted names (`name="M.m1"`) keep them and are
+    recorded without dots (`M_m1`).
+
+    Args:
+        M: motors by name: a Group, or any mapping such as the paper's AttrDict of plain ophyd devices.
+        D: detectors, likewise.
+        RE: bluesky's RunEngine; without one there are devices and commands, but no runs.
+
+    Raises:
+        NameClash: two devices would be recorded under one key.
+    """
+    session = _Place.session
+    if session is None:
+        shell = get_ipython()
+        session = _Place.session = ConsoleSession(shell, endpoint=_Place.endpoint, person=_Place.person)
+        if shell is not None:
+            register_magics(shell, session)
+        if session.agent is None:
+            print("Mamba: not connected to a session host; 'mambactl up' starts a beamline with one.")  # noqa: T201  # a script's person reads it
+    session.use(M, D, RE)
+    return User(session)
+
+
+class User:
+    """`U`: the person at the beamline, and what was done in this session."""
+
+    def __init__(self, session: ConsoleSession) -> None:
+        self._session = session
+
+    @property
+    def person(self) -> str:
+        """Who is logged in; "" for nobody."""
+        return self._session.person
+
+    def login(self, person: str) -> None:
+        """Let what follows be recorded for `person`.
+
+        Raises:
+            ZError: the host refuses it.
+        """
+        if not person or not person.isprintable():
+            raise ZError("bad-request", "login: name a person")
+        if self._session.agent is not None:
+            self._session.ask("auth/login", person=person)
+        self._session.person = person
+
+    def logout(self) -> None:
+        """Let nobody be logged in.
+
+        Raises:
+            ZError: "not-logged-in", when nobody is.
+        """
+        if self._session.agent is not None:
+            self._session.ask("auth/logout")
+        elif not self._session.person:
+            raise ZError("not-logged-in", "logout: nobody is logged in")
+        self._session.person = ""
+
+    def history(self, limit: int = 20) -> list[dict[str, Any]]:
+        """The last receipts, oldest first: `n, text, origin, person, duration_s, files, rep` of each command."""
+        cells = self._session.cells
+        return list(cells.receipts)[-limit:] if cells is not None else []
+
+    def __repr__(self) -> str:
+        session = self._session
+        who = session.person or "nobody logged in"
+        link = "connected to the session host" if session.is_connected else "not connected to a session host"
+        counts = ", ".join(f"{len(found)} in {name}" for name, found in session.services.list_devices().items())
+        return f"U: {who}; {link}; devices: {counts}\n   U.history()  U.login('name')  U.logout()   also: %mamba  %wa"

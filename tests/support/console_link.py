@@ -1,0 +1,156 @@
+"""A console under test: IPython in a pseudo-terminal, and the session host's end of the link."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pexpect
+import zmq
+
+from mamba.runtime import RuntimeDirectory
+from mamba.wire.agent_link import dump, load
+
+PROFILE = "name: trial\ntitle: Trial\nconsole: {startup: startup.py}\n"
+_ESCAPES = re.compile(r"\x1b(\[[0-9;?]*[a-zA-Z]|[=>])|\r")
+
+
+class ConsoleUnderTest:
+    """Starts `python -m mamba.console` with a start-up script and talks to its agent as the session host does."""
+
+    def __init__(self, folder: Path, startup: str, *, profile: str = PROFILE) -> None:
+        (folder / "startup.py").write_text(startup)
+        (folder / "beamline.yaml").write_text(profile)
+        self.runtime = RuntimeDirectory.create(folder / "rt")
+        self.messages: list[dict[str, Any]] = []
+        self.screen = ""
+        self._arrived = threading.Condition()
+        self._numbers = itertools.count(1)
+        self._peer = b""
+        self._ending = False
+        self._context = zmq.Context()
+        self._bind()
+        environment = {**os.environ, "TERM": "xterm-256color", "IPYTHONDIR": str(folder / "ipython"), "COLUMNS": "120"}
+        environment.pop("MAMBA_RUNTIME_DIR", None)
+        arguments = ["-m", "mamba.console", "--runtime", str(self.runtime.path)]
+        arguments += ["--profile", str(folder / "beamline.yaml")]
+        self.child = pexpect.spawn(
+            sys.executable, arguments, env=environment, encoding="utf-8", dimensions=(40, 120), cwd=str(folder)
+        )
+        self.child.delaybeforesend = None
+        self._threads = [threading.Thread(target=self._read_screen), threading.Thread(target=self._read_link)]
+        for thread in self._threads:
+            thread.start()
+
+    def _bind(self) -> None:
+        self._lock = threading.Lock()
+        self.socket = self._context.socket(zmq.ROUTER)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.bind(self.runtime.agent)
+
+    def restart_host(self) -> None:
+        """Be gone for a moment, as a host that is started anew."""
+        with self._lock:
+            self.socket.close()
+            self.socket = self._context.socket(zmq.ROUTER)
+            self.socket.setsockopt(zmq.LINGER, 0)
+            self.socket.bind(self.runtime.agent)
+
+    def _read_screen(self) -> None:
+        while not self._ending:
+            try:
+                text = self.child.read_nonblocking(65536, timeout=0.1)
+            except pexpect.TIMEOUT:
+                continue
+            except (pexpect.EOF, OSError, ValueError):
+                return
+            with self._arrived:
+                self.screen += text
+                self._arrived.notify_all()
+
+    def _read_link(self) -> None:
+        while not self._ending:
+            with self._lock:
+                if not self.socket.poll(5):
+                    continue
+                peer, frame = self.socket.recv_multipart()
+            with self._arrived:
+                self._peer = peer
+                self.messages.append(load(frame))
+                self._arrived.notify_all()
+
+    def wait(self, condition: Callable[[], Any], what: str, timeout_s: float = 10) -> Any:
+        deadline = time.monotonic() + timeout_s
+        with self._arrived:
+            while not (found := condition()):
+                left = deadline - time.monotonic()
+                assert left > 0, f"{what}: not within {timeout_s} s; screen ends {self.text[-1500:]!r}"
+                self._arrived.wait(min(left, 0.2))
+            return found
+
+    def wait_for(self, typ: str, timeout_s: float = 10, *, since: int = 0, **fields: Any) -> dict[str, Any]:
+        def find() -> dict[str, Any] | None:
+            for message in self.messages[since:]:
+                if message["typ"] == typ and all(message.get(k) == v for k, v in fields.items()):
+                    return message
+            return None
+
+        return self.wait(find, f"{typ} {fields}", timeout_s)
+
+    def wait_for_notice(self, typ: str, timeout_s: float = 10, *, since: int = 0, **fields: Any) -> dict[str, Any]:
+        def find() -> dict[str, Any] | None:
+            for message in self.messages[since:]:
+                body = message.get("body", {})
+                if body.get("typ") == typ and all(body.get(k) == v for k, v in fields.items()):
+                    return body
+            return None
+
+        return self.wait(find, f"notice {typ} {fields}", timeout_s)
+
+    @property
+    def text(self) -> str:
+        """What the terminal showed, without escape sequences."""
+        return _ESCAPES.sub("", self.screen)
+
+    def wait_ready(self) -> ConsoleUnderTest:
+        self.wait_for("ready", 30)
+        return self
+
+    def send(self, typ: str, **fields: Any) -> str:
+        number = fields.setdefault("id", f"t{next(self._numbers)}")
+        with self._lock:
+            self.socket.send_multipart([self._peer, dump({"typ": typ, **fields})])
+        return number
+
+    def deliver(self, text: str, origin: str = "scan window", person: str = "operator") -> str:
+        return self.send("cell/deliver", text=text, origin=origin, person=person)
+
+    def run(self, text: str, timeout_s: float = 10, **who: str) -> dict[str, Any]:
+        """Execute and return the whole `cell/done`."""
+        return self.wait_for("cell/done", timeout_s, id=self.deliver(text, **who))
+
+    def ask(self, typ: str, timeout_s: float = 10, **fields: Any) -> dict[str, Any]:
+        return self.wait_for("answer", timeout_s, id=self.send(typ, **fields))["rep"]
+
+    def type(self, keys: str) -> None:
+        self.child.send(keys)
+
+    def close(self) -> None:
+        if self.child.isalive():
+            self.child.kill(15)
+            deadline = time.monotonic() + 10
+            while self.child.isalive() and time.monotonic() < deadline:
+                time.sleep(0.02)
+        self._ending = True
+        for thread in self._threads:
+            thread.join()
+        self.child.close(force=True)
+        self.socket.close()
+        self._context.term()
