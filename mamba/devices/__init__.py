@@ -1,1 +1,30 @@
 """The ophyd side: M and D, naming, one Tango link, signals, motors, detectors."""
+
+from mamba.devices.build import build_devices, describe_device, limits_of, read_device
+from mamba.devices.camera import Camera, FrameSettings
+from mamba.devices.counter import Counter
+from mamba.devices.group import Group, adopt, find_device, iter_devices
+from mamba.devices.motor import Motor
+from mamba.devices.names import expression_of, key_of, record_without_dots
+from mamba.devices.shutter import Shutter
+from mamba.devices.signal import TangoSignal
+
+__all__ = [
+    "Camera",
+    "Counter",
+    "FrameSettings",
+    "Group",
+    "Motor",
+    "Shutter",
+    "TangoSignal",
+    "adopt",
+    "build_devices",
+    "describe_device",
+    "expression_of",
+    "find_device",
+    "iter_devices",
+    "key_of",
+    "limits_of",
+    "read_device",
+    "record_without_dots",
+]

@@ -1,0 +1,102 @@
+"""What all Tango devices of the console share: one link, components that are read together, names by expression."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ophyd import Device, Kind
+
+from mamba.devices.link import TangoLink
+from mamba.devices.names import key_of
+from mamba.devices.signal import TangoSignal
+from mamba.errors import DeviceFault
+
+Documents = dict[str, dict[str, Any]]
+"""Readings or data keys by recorded key."""
+
+
+class TangoDevice(Device):
+    """A device behind one Tango link; its components are attributes of that Tango device.
+
+    Components of kind normal and hinted are read in one call per point. A component of kind config whose attribute
+    the server does not have is left out of the configuration.
+
+    Args:
+        tango: Tango device name.
+        name: expression that reaches it.
+        call_timeout_s: longest time one call to the server may take.
+    """
+
+    whole: str = ""
+    """Name of the component that is recorded under the device's own key, such as a motor's readback."""
+
+    def __init__(self, tango: str, *, name: str, call_timeout_s: float = 2.5, **kwargs: Any) -> None:
+        self.link = TangoLink(tango, name=name, timeout_s=call_timeout_s)
+        super().__init__("", name=name, **kwargs)
+        for attribute in self.component_names:
+            key = name if attribute == self.whole else f"{name}.{attribute}"
+            getattr(self, attribute).record_as(f"{name}.{attribute}", key_of(key))
+
+    def record_as(self, expression: str, key: str) -> None:
+        """Take the name `expression`; `key` belongs to the component that stands for the whole."""
+        self.name = self.link.name = expression
+        self.key = key
+
+    def read(self) -> Documents:
+        """Readings of all normal components, by one call."""
+        return self._read_together(self._signals_of(Kind.normal))
+
+    def describe(self) -> Documents:
+        """Data keys of all normal components."""
+        return _merge(signal.describe() for signal in self._signals_of(Kind.normal))
+
+    def read_configuration(self) -> Documents:
+        """Readings of the configuration, by one call."""
+        return self._read_together(self._configuration())
+
+    def describe_configuration(self) -> Documents:
+        """Data keys of the configuration."""
+        return _merge(signal.describe() for signal in self._configuration())
+
+    def status_text(self) -> str:
+        """What the device says of its state."""
+        return self.link.status_text()
+
+    @property
+    def state(self) -> str:
+        """Tango state now, such as "ON" or "MOVING"."""
+        return self.link.state()
+
+    def destroy(self) -> None:
+        """Give up the connection."""
+        super().destroy()
+        self.link.close()
+
+    def _signals_of(self, kind: Any) -> list[TangoSignal]:
+        return [component for _, component in self._get_components_of_kind(kind)]
+
+    def _configuration(self) -> list[TangoSignal]:
+        known = {name.lower() for name in self.link.attributes()}
+        return [signal for signal in self._signals_of(Kind.config) if signal.attribute.lower() in known]
+
+    def _read_together(self, signals: list[TangoSignal]) -> Documents:
+        if not signals:
+            return {}
+        readings = self.link.read(*dict.fromkeys(signal.attribute for signal in signals))
+        return _merge(signal.reading_of(readings[signal.attribute]) for signal in signals)
+
+    def _refuse_fault(self, state: str, action: str) -> None:
+        """Raise when the device ended in FAULT or UNKNOWN; ALARM is a warning of its own, not the end of an action."""
+        if state in ("FAULT", "UNKNOWN"):
+            raise DeviceFault(
+                f"{self.name}: failed to {action}",
+                seen=f"state {state}: {self.link.status_text()}",
+                remedy=f"look at {self.link.device}, then give it the command Init",
+            )
+
+
+def _merge(parts: Any) -> Documents:
+    merged: Documents = {}
+    for part in parts:
+        merged.update(part)
+    return merged

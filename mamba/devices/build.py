@@ -1,0 +1,147 @@
+"""From the profile to `M` and `D`, and what requests ask about a device."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mamba.config import DeviceConfig, Profile
+from mamba.devices.base import TangoDevice
+from mamba.devices.camera import Camera
+from mamba.devices.counter import Counter
+from mamba.devices.group import Group
+from mamba.devices.motor import Motor
+from mamba.devices.names import expression_of
+from mamba.devices.shutter import Shutter
+from mamba.devices.signal import TangoSignal
+from mamba.errors import DeviceError, ProfileError
+
+
+def build_devices(profile: Profile) -> tuple[Group, Group]:
+    """Make `M` and `D`; no server is asked, so that one that is down is found when its device is used.
+
+    Raises:
+        ProfileError: a device lacks its attribute, or has an option its type does not know.
+        NameClash: two devices would be recorded under one key.
+    """
+    groups = (Group("M"), Group("D"))
+    for group, configs in zip(groups, (profile.devices.M, profile.devices.D), strict=True):
+        for key, config in configs.items():
+            group[key] = _build(f"{group.name}.{key}", config, profile)
+    return groups
+
+
+def _build(name: str, config: DeviceConfig, profile: Profile) -> Any:
+    make: Callable[..., Any]
+    options = dict(config.options)
+    if config.type == "motor":
+        make, options = Motor, {"attribute": config.attribute or "Position", **options}
+    elif config.type == "signal":
+        if config.attribute is None:
+            raise ProfileError(f"device {name}: a signal needs 'attribute'", remedy="name the Tango attribute it reads")
+        make, options = _make_signal, {"attribute": config.attribute, **options}
+    elif config.type == "camera":
+        if "graph" not in options:
+            raise ProfileError(f"device {name}: a camera needs the option 'graph'", remedy="name a graph file")
+        graph = profile.path.parent / Path(str(options.pop("graph")))
+        make, options = Camera, {"graph": graph, "directory": profile.data.directory.absolute(), **options}
+    else:
+        make = {"counter": Counter, "shutter": Shutter}[config.type]
+    try:
+        return make(config.tango, name=name, **options)
+    except TypeError as error:
+        raise ProfileError(
+            f"device {name}: an option does not fit a {config.type}", seen=str(error), remedy="mend its options"
+        ) from None
+
+
+def _make_signal(tango: str, *, name: str, attribute: str, **options: Any) -> TangoSignal:
+    return TangoSignal(attribute, name=name, tango=tango, **options)
+
+
+def describe_device(device: Any) -> dict[str, Any]:
+    """What a window needs to know: class, tango, doc, unit, limits, precision, state, status, components.
+
+    A device that cannot be reached is described with `state` "UNREACHABLE" and what was seen in `status`.
+    """
+    link = getattr(device, "link", None)
+    described: dict[str, Any] = {
+        "name": getattr(device, "name", ""),
+        "class": type(device).__name__,
+        "doc": _first_line(device),
+        "tango": getattr(link, "device", ""),
+        "prefix": getattr(device, "prefix", ""),
+        "components": list(getattr(device, "component_names", ())),
+        "movable": callable(getattr(device, "set", None)) and not isinstance(device, (Counter, Camera)),
+    }
+    try:
+        described |= _describe_live(device)
+    except DeviceError as error:
+        described |= {"state": "UNREACHABLE", "status": error.seen or error.what, "error": error.code}
+    return described
+
+
+def _describe_live(device: Any) -> dict[str, Any]:
+    live: dict[str, Any] = {}
+    signal = _main_signal(device)
+    if signal is not None:
+        info = signal.info
+        live["description"] = info.description
+        live["unit"] = info.unit
+        live["precision"] = info.precision
+        live["attribute"] = signal.attribute
+        live["choices"] = list(info.labels)
+        live["movable"] = isinstance(device, (Motor, TangoSignal)) and info.writable
+    live["limits"] = limits_of(device)
+    if isinstance(device, (TangoDevice, TangoSignal)):
+        readings = device.link.read("State", "Status")
+        live["state"] = readings["State"].value
+        live["status"] = " ".join(str(readings["Status"].value).split())
+    return live
+
+
+def read_device(device: Any) -> dict[str, Any]:
+    """Values by expression: `{"M.energy": 8.98, "M.energy.setpoint": 8.98}`; plain numbers, texts, arrays.
+
+    Raises:
+        DeviceUnreachable, DeviceTimeout, DeviceFault: naming the device.
+    """
+    return {expression_of(key): _plain(entry["value"]) for key, entry in device.read().items()}
+
+
+def limits_of(device: Any) -> dict[str, Any]:
+    """`{"low": …, "high": …, "unit": …}`; None for a side without limit, or a device without any.
+
+    Raises:
+        DeviceUnreachable, DeviceTimeout: naming the device.
+    """
+    limits = getattr(device, "limits", None)
+    low, high = limits if limits is not None and len(limits) == 2 else (0.0, 0.0)
+    if low == high:  # EPICS' and ophyd's way to say that there are none
+        low = high = None
+    return {"low": _finite(low), "high": _finite(high), "unit": str(getattr(device, "egu", "") or "")}
+
+
+def _main_signal(device: Any) -> TangoSignal | None:
+    if isinstance(device, TangoSignal):
+        return device
+    if isinstance(device, TangoDevice) and device.whole:
+        signal: TangoSignal = getattr(device, device.whole)
+        return signal
+    return None
+
+
+def _first_line(device: Any) -> str:
+    return (type(device).__doc__ or "").strip().partition("\n")[0]
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value

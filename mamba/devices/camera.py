@@ -1,0 +1,378 @@
+"""Cameras: frames go from the detector server through a graph of the data worker to a file; bluesky sees counts.
+
+*Arm*: one acquisition, numbered by the Tango camera. *Ledger*: what became of its frames, produced = written + missing.
+A plan prepares (settings), kicks off (arms camera and graph, starts), completes (waits for the ledger) and collects
+(the file, as stream documents). `read` gives the counts of the last ledger, for a stream of their own.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ophyd import Component, Kind
+
+from mamba.devices.base import Documents, TangoDevice
+from mamba.devices.names import key_of
+from mamba.devices.signal import TangoSignal
+from mamba.devices.waiting import Status, run_for_status
+from mamba.errors import BadValue, DataError, DeviceFault, DeviceTimeout, MambaError, StreamBroken
+
+if TYPE_CHECKING:
+    from mamba.data_worker.control import Armed, Ledger
+
+log = logging.getLogger(__name__)
+
+_LOOK_S = 0.5
+_QUIET_S = 30.0
+"""A running camera that produces and writes nothing for this long (beyond its exposure) is stuck."""
+
+
+@dataclass(frozen=True)
+class FrameSettings:
+    """What `Camera.prepare` takes: how many frames, each exposed `exposure_s`, one every `period_s` (0: fastest).
+
+    None leaves the exposure as it is.
+    """
+
+    frames: int
+    exposure_s: float | None = None
+    period_s: float = 0.0
+
+
+class Camera(TangoDevice):
+    """An area detector: `D.camera`.
+
+    Args:
+        tango: Tango device name.
+        name: expression.
+        graph: file of the graph that the frames go through.
+        directory: folder of the raw files.
+        call_timeout_s: longest time of one call; arming a camera may take a while.
+    """
+
+    frames = Component(TangoSignal, "FramesRequested", kind=Kind.config)
+    exposure_s = Component(TangoSignal, "ExposureTime", kind=Kind.config)
+    period_s = Component(TangoSignal, "AcquisitionPeriod", kind=Kind.config)
+    overflow_policy = Component(TangoSignal, "OverflowPolicy", kind=Kind.config)
+    transport = Component(TangoSignal, "Transport", kind=Kind.config)
+    width = Component(TangoSignal, "Width", kind=Kind.config)
+    height = Component(TangoSignal, "Height", kind=Kind.config)
+    frame_rate = Component(TangoSignal, "FrameRate", kind=Kind.omitted)
+
+    def __init__(
+        self,
+        tango: str,
+        *,
+        name: str,
+        graph: Path | str,
+        directory: Path | str,
+        call_timeout_s: float = 10.0,
+        **kwargs: Any,
+    ) -> None:
+        self.graph = Path(graph)
+        self.directory = Path(directory)
+        self.ledger: Ledger | None = None
+        self.metadata: dict[str, Any] = {}
+        self.key = key_of(name)
+        self._armed: Armed | None = None
+        self._asked = 0
+        self._stopped = False
+        self._collected = False
+        self._lock = threading.Lock()
+        super().__init__(tango, name=name, call_timeout_s=call_timeout_s, **kwargs)
+
+    # --- one acquisition ---
+
+    def stage(self) -> list[Any]:
+        """End what a former run may have left armed."""
+        if self.state in ("STANDBY", "RUNNING"):
+            self.link.call("Abort")
+        self._drop_armed("left over by a former run")
+        self.ledger, self._collected = None, False
+        return [self]
+
+    def unstage(self) -> list[Any]:
+        """Give the graph's resources back; an acquisition that still runs is aborted."""
+        self._abort("the run ended before the acquisition")
+        return [self]
+
+    def prepare(self, value: FrameSettings | Mapping[str, Any]) -> Status:
+        """Write the settings; the status ends when the camera has taken them.
+
+        Raises:
+            BadValue: no positive number of frames.
+            LimitExceeded, DeviceFault, DeviceTimeout, DeviceUnreachable: through the status.
+        """
+        settings = value if isinstance(value, FrameSettings) else FrameSettings(**value)
+        if isinstance(settings.frames, bool) or int(settings.frames) != settings.frames or settings.frames < 1:
+            raise BadValue(f"{self.name}: cannot take {settings.frames!r} frames", remedy="ask for one frame or more")
+        return run_for_status(Status(self), lambda: self._prepare(settings), name=self.name)
+
+    def kickoff(self) -> Status:
+        """Arm the camera, then the graph, then start; the status ends when the camera runs.
+
+        Raises (through the status):
+            DeviceFault, DeviceTimeout, DeviceUnreachable: the camera did not.
+            DataError: the graph did not; the camera is disarmed.
+        """
+        return run_for_status(Status(self), self._kick_off, name=self.name)
+
+    def complete(self) -> Status:
+        """The status ends when the ledger is complete: every frame asked for is written, or known to be missing.
+
+        Raises (through the status):
+            StreamBroken: the camera ended early, or the ledger does not add up to what was asked.
+            DataError, DeviceFault, DeviceTimeout: graph or camera failed; both are at rest afterwards.
+        """
+        status = Status(self)
+        return run_for_status(status, lambda: self._complete(status), name=self.name)
+
+    def trigger(self) -> Status:
+        """Take `frames` frames: kickoff and complete in one, for plans that count; the event names the file.
+
+        Raises (through the status): as `kickoff` and `complete`.
+        """
+        status = Status(self)
+
+        def take() -> None:
+            self._kick_off()
+            self._complete(status)
+            self._collected = True  # an event of a counting plan holds one row; the frames are named by their file
+
+        return run_for_status(status, take, name=self.name)
+
+    def stop(self, *, success: bool = False) -> None:
+        """End the acquisition: cleanly, with the frames so far, when `success`; else abort camera and graph."""
+        if self._armed is None:
+            return
+        if success:
+            self._stopped = True
+            self.link.call("Stop")
+        else:
+            self._abort("stopped")
+
+    # --- documents ---
+
+    def read(self) -> Documents:
+        """Counts of the last ledger: frames produced, written, missing, and the file; zeros before the first.
+
+        In a plan, collect first: bluesky asks for the file whenever it reads.
+        """
+        ledger, time_s = self.ledger, time.time()
+        missing = 0 if ledger is None else ledger.produced - ledger.written
+        counts: dict[str, Any] = {
+            "frames_produced": 0 if ledger is None else ledger.produced,
+            "frames_written": 0 if ledger is None else ledger.written,
+            "frames_missing": missing,
+            "frames_per_s": 0.0 if ledger is None else float(ledger.frames_per_s),
+        }
+        counts["file"] = "" if ledger is None else str(ledger.datasets["frames"].file)
+        return {f"{self.key}_{name}": {"value": value, "timestamp": time_s} for name, value in counts.items()}
+
+    def describe(self) -> Documents:
+        """Data keys of the counts."""
+        source = f"ledger://{self.name}"
+        whole: dict[str, Any] = {"source": source, "dtype": "integer", "shape": []}
+        rate: dict[str, Any] = {"source": source, "dtype": "number", "shape": [], "units": "1/s"}
+        names = ("frames_produced", "frames_written", "frames_missing")
+        file: dict[str, Any] = {"source": source, "dtype": "string", "shape": []}
+        keys = {name: dict(whole) for name in names} | {"frames_per_s": rate, "file": file}
+        return {f"{self.key}_{name}": data_key for name, data_key in keys.items()}
+
+    @property
+    def hints(self) -> dict[str, list[str]]:
+        """The number of frames written."""
+        return {"fields": [f"{self.key}_frames_written"]}
+
+    def describe_collect(self) -> Documents:
+        """The stream's one key: the frames, shape (1, height, width) per index."""
+        readings = self.link.read("Height", "Width", "PixelFormat")
+        height, width = int(readings["Height"].value), int(readings["Width"].value)
+        return {
+            f"{self.key}_frames": {
+                "source": self.link.source("DataEndpoint"),
+                "dtype": "array",
+                "dtype_numpy": np.dtype(str(readings["PixelFormat"].value)).str,
+                "shape": [1, height, width],
+                "external": "STREAM:",
+                "units": "counts",
+            }
+        }
+
+    def get_index(self) -> int:
+        """Frames that are safely in the file."""
+        if self.ledger is not None:
+            return int(self.ledger.written)
+        return 0 if self._armed is None else int(self._armed.progress().written)
+
+    def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The file and the rows of it that are written, once, when the ledger is complete."""
+        ledger = self.ledger
+        if ledger is None or self._collected:
+            return
+        rows = ledger.written if index is None else min(index, ledger.written)
+        dataset = ledger.datasets["frames"]
+        resource = {
+            "uid": str(uuid.uuid4()),
+            "data_key": f"{self.key}_frames",
+            "mimetype": "application/x-hdf5",
+            "uri": f"file://localhost{Path(dataset.file).absolute()}",
+            "parameters": {"dataset": dataset.path, "chunk_shape": [1, *dataset.shape[1:]]},
+        }
+        self._collected = True
+        yield "stream_resource", resource
+        if rows:
+            indices = {"start": 0, "stop": int(rows)}
+            yield (
+                "stream_datum",
+                {
+                    "uid": f"{resource['uid']}/0",
+                    "stream_resource": resource["uid"],
+                    "descriptor": "",
+                    "indices": indices,
+                    "seq_nums": {"start": 1, "stop": int(rows) + 1},
+                },
+            )
+
+    # --- inside ---
+
+    def _prepare(self, settings: FrameSettings) -> None:
+        if settings.exposure_s is not None:
+            self.exposure_s.put(settings.exposure_s)
+        self.period_s.put(settings.period_s)
+        self.frames.put(int(settings.frames))
+
+    def _kick_off(self) -> None:
+        from mamba.data_worker.control import arm
+        from mamba.data_worker.graph import load_graph
+
+        graph = load_graph(self.graph)
+        with self._lock:
+            self._drop_armed("armed anew")
+            self.ledger, self._collected, self._stopped = None, False, False
+            self._asked = int(self.frames.get())
+            self.link.call("Arm")
+            try:
+                offer = self.link.read("DataEndpoint", "DataFormat", "ArmId")
+                arm_id = int(offer["ArmId"].value)
+                self._armed = arm(
+                    graph,
+                    endpoint=str(offer["DataEndpoint"].value),
+                    data_format=str(offer["DataFormat"].value),
+                    arm_id=arm_id,
+                    frames=self._asked,
+                    file=self._next_file(),
+                    device=self.name,
+                    metadata=dict(self.metadata),
+                )
+                self.link.call("Start")
+            except BaseException:
+                self._abort_camera()
+                self._drop_armed("the camera did not start")
+                raise
+
+    def _complete(self, status: Status) -> None:
+        armed = self._armed
+        if armed is None:
+            raise DeviceFault(f"{self.name}: nothing to complete", remedy="kick it off first")
+        try:
+            self._follow(armed, status)
+            ledger = armed.wait(_QUIET_S)
+        except MambaError as error:
+            self._abort_camera()
+            armed.abort(error.what)
+            raise
+        finally:
+            self._armed = None
+            armed.close()
+        self.ledger = ledger
+        self._check(ledger)
+
+    def _follow(self, armed: Armed, status: Status) -> None:
+        """Report progress until the camera has sent its last frame; raise when nothing moves any more."""
+        quiet_s = _QUIET_S + 2 * float(self.exposure_s.get()) + 2 * float(self.period_s.get())
+        wake = threading.Event()
+        ignore = self.link.listen("State", lambda _: wake.set())
+        try:
+            self._follow_woken(armed, status, quiet_s, wake)
+        finally:
+            ignore()
+
+    def _follow_woken(self, armed: Armed, status: Status, quiet_s: float, wake: threading.Event) -> None:
+        began = moved = time.monotonic()
+        before = (-1, -1, -1)
+        while True:
+            wake.clear()
+            camera = self.link.read("State", "FramesProduced", "FramesSent")
+            progress = armed.progress()
+            state, now = str(camera["State"].value), time.monotonic()
+            status.report(
+                name=self.name, current=progress.written, initial=0, target=self._asked, unit="frames", precision=0,
+                fraction=1.0 - progress.written / self._asked, time_elapsed=now - began, time_remaining=None,
+            )  # fmt: skip
+            self._refuse_fault(state, f"take {self._asked} frames")
+            if state not in ("RUNNING", "STANDBY"):
+                return
+            seen = (int(camera["FramesProduced"].value), int(camera["FramesSent"].value), int(progress.written))
+            if seen != before:
+                before, moved = seen, now
+            elif now - moved > quiet_s:
+                raise DeviceTimeout(
+                    f"{self.name}: no frame for {quiet_s:.0f} s",
+                    seen=f"{seen[0]} of {self._asked} produced, {seen[2]} written, state {state}",
+                    remedy="look at the camera's trigger and at the graph's nodes",
+                )
+            wake.wait(_LOOK_S)
+
+    def _check(self, ledger: Ledger) -> None:
+        missing = sum(gap.last - gap.first + 1 for gap in ledger.missing)
+        if ledger.produced != ledger.written + missing:
+            raise StreamBroken(
+                f"{self.name}: the ledger does not add up",
+                seen=f"produced {ledger.produced}, written {ledger.written}, missing {missing}",
+                remedy="report this: frames were lost without a trace",
+            )
+        if ledger.produced != self._asked and not self._stopped:
+            raise StreamBroken(
+                f"{self.name}: ended early",
+                seen=f"{ledger.produced} of {self._asked} frames: {self.link.status_text()}",
+                remedy="what was written is in the file; look at the camera, then acquire again",
+            )
+
+    def _abort(self, reason: str) -> None:
+        if self._armed is not None:
+            self._abort_camera()
+            self._drop_armed(reason)
+
+    def _abort_camera(self) -> None:
+        """Bring the camera to rest; that it cannot be reached must not hide why it was aborted."""
+        try:
+            self.link.call("Abort")
+        except MambaError as error:
+            log.warning("%s: abort: %s", self.name, error.what)
+
+    def _drop_armed(self, reason: str) -> None:
+        armed, self._armed = self._armed, None
+        if armed is not None:
+            try:
+                armed.abort(reason)
+            except DataError as error:
+                log.warning("%s: ending the graph: %s", self.name, error.what)
+            armed.close()
+
+    def _next_file(self) -> Path:
+        """`camera_00001.h5`, the first number that is not there yet."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        stem = self.name.rpartition(".")[2]
+        taken = [
+            int(file.stem.rpartition("_")[2]) for file in self.directory.glob(f"{stem}_[0-9][0-9][0-9][0-9][0-9].h5")
+        ]
+        return self.directory / f"{stem}_{max(taken, default=0) + 1:05d}.h5"

@@ -1,0 +1,61 @@
+"""Counters: ion chambers and everything else that counts for a preset time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ophyd import Component, Kind
+
+from mamba.devices.base import TangoDevice
+from mamba.devices.signal import TangoSignal
+from mamba.devices.waiting import Status, run_for_status, wait_until
+
+_MARGIN_S = 10.0
+
+
+class Counter(TangoDevice):
+    """A counter with a preset: `D.i0`. `trigger` counts for `count_time` seconds; the reading is `Value`.
+
+    The count time is recorded with every point, so that a scan may change it from point to point.
+    """
+
+    whole = "counts"
+    counts = Component(TangoSignal, "Value", kind=Kind.hinted)
+    count_time = Component(TangoSignal, "IntegrationTime", kind=Kind.normal, skip_unchanged=True)
+    rate = Component(TangoSignal, "Rate", kind=Kind.omitted)
+    elapsed_time = Component(TangoSignal, "ElapsedTime", kind=Kind.omitted)
+
+    def __init__(self, tango: str, *, name: str, **kwargs: Any) -> None:
+        self._stopped: bool | None = None
+        super().__init__(tango, name=name, **kwargs)
+
+    @property
+    def preset(self) -> TangoSignal:
+        """Another name of `count_time`."""
+        return self.count_time
+
+    def trigger(self) -> Status:
+        """Count once; the status ends when the counter is done.
+
+        Raises (through the status):
+            DeviceFault, DeviceTimeout, DeviceUnreachable: naming the device.
+        """
+        return run_for_status(Status(self), self._count, name=self.name)
+
+    def stop(self, *, success: bool = False) -> None:
+        """End the counting now; what was counted stays readable."""
+        self._stopped = success
+        self.link.call("Stop")
+
+    def _count(self) -> None:
+        self._stopped = None
+        preset_s = self.count_time.remembered()
+        self.link.call("Start")
+        readings = wait_until(
+            self.link,
+            lambda readings: readings["State"].value not in ("RUNNING", "MOVING"),
+            attributes=("State",),
+            timeout_s=preset_s + _MARGIN_S,
+            doing=f"count for {preset_s:g} s",
+        )
+        self._refuse_fault(readings["State"].value, f"count for {preset_s:g} s")

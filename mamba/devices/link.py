@@ -1,0 +1,289 @@
+"""The Tango link of a device: the only place that talks to Tango.
+
+*Connect* happens at the first use, so that a dead server is an error of the call, not of start-up. A connection that
+failed is thrown away and made anew at the next use: Tango's own reconnection refuses calls for a second and brings
+events back after ten. Every error leaves as one of Mamba's and begins with the device's name.
+
+*Proven*: an event channel is trusted once an event came through it that nobody asked for.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import tango
+
+from mamba.devices.attribute import AttributeInfo, Reading, info_of, plain
+from mamba.devices.link_errors import translate
+from mamba.devices.upstream_costs import skip_telemetry_check
+from mamba.errors import DeviceError, DeviceUnreachable
+
+log = logging.getLogger(__name__)
+skip_telemetry_check()
+
+Listener = Callable[[Reading], None]
+_INFO_LIFE_S = 5.0
+_links: weakref.WeakSet[TangoLink] = weakref.WeakSet()
+
+
+class TangoLink:
+    """One Tango device, by its name in the Tango database or as `tango://host:port/a/b/c`.
+
+    Args:
+        device: Tango name.
+        name: expression that errors begin with; the Tango name until adopted.
+        timeout_s: longest time one call may take.
+    """
+
+    def __init__(self, device: str, *, name: str = "", timeout_s: float = 2.5) -> None:
+        self.device = device
+        self.name = name or device
+        self.timeout_s = timeout_s
+        self._proxy: Any = None
+        self._lock = threading.RLock()
+        self._infos: dict[str, tuple[float, AttributeInfo]] = {}
+        self._channels: dict[str, _Channel] = {}
+        _links.add(self)
+
+    def read(self, *attributes: str) -> dict[str, Reading]:
+        """Read several attributes in one call.
+
+        Raises:
+            DeviceUnreachable, DeviceTimeout, DeviceFault: the call, or one of the attributes, failed.
+        """
+        action = f"read {', '.join(attributes)}"
+        values = self._ask(action, lambda proxy: proxy.read_attributes(list(attributes)))
+        return {name: self._reading(name, value) for name, value in zip(attributes, values, strict=True)}
+
+    def write(self, attribute: str, value: Any) -> None:
+        """Write one attribute; an enum takes its label.
+
+        Raises:
+            LimitExceeded, BadValue, DeviceUnreachable, DeviceTimeout, DeviceFault: nothing was written, except that
+                after DeviceTimeout nobody knows.
+        """
+        labels = self.info(attribute).labels if isinstance(value, str) else ()
+        sent = labels.index(value) if value in labels else value
+        self._tell(f"write {value!r} to {attribute}", lambda proxy: proxy.write_attribute(attribute, sent))
+
+    def call(self, command: str, argument: Any = None) -> Any:
+        """Execute one command.
+
+        Raises:
+            DeviceUnreachable, DeviceTimeout, DeviceFault, BadValue: as for `write`.
+        """
+        arguments = () if argument is None else (argument,)
+        return self._tell(f"execute {command}", lambda proxy: proxy.command_inout(command, *arguments))
+
+    def state(self) -> str:
+        """The state's name, such as "ON" or "MOVING"."""
+        return str(self.read("State")["State"].value)
+
+    def status_text(self) -> str:
+        """What the device says of its state, on one line."""
+        return " ".join(str(self.read("Status")["Status"].value).split())
+
+    def ping(self) -> None:
+        """Return when the device answers.
+
+        Raises:
+            DeviceUnreachable, DeviceTimeout: it does not.
+        """
+        self._ask("reach it", lambda proxy: proxy.ping())
+
+    def attributes(self) -> list[str]:
+        """Names of all attributes."""
+        return [str(name) for name in self._ask("list its attributes", lambda proxy: proxy.get_attribute_list())]
+
+    def info(self, attribute: str) -> AttributeInfo:
+        """Configuration of one attribute, at most some seconds old: limits may be moved while we run."""
+        known = self._infos.get(attribute)
+        now = time.monotonic()
+        if known is None or now - known[0] > _INFO_LIFE_S:
+            config = self._ask(f"ask about {attribute}", lambda proxy: proxy.get_attribute_config(attribute))
+            info = info_of(config, type_name=tango.CmdArgType(config.data_type).name)
+            known = self._infos[attribute] = (now, info)
+        return known[1]
+
+    def source(self, attribute: str) -> str:
+        """Where an attribute is: `tango://host:port/a/b/c/Attribute`, as documents name it."""
+        if self.device.startswith("tango://"):
+            return f"{self.device}/{attribute}"
+        return f"tango://{tango.ApiUtil.get_env_var('TANGO_HOST') or 'localhost'}/{self.device}/{attribute}"
+
+    def listen(self, attribute: str, listener: Listener) -> Callable[[], None]:
+        """Hand every change event to `listener`, in Tango's thread; returns the function that ends it.
+
+        A device that cannot send events now is asked again by `mend_channels`.
+        """
+        with self._lock:
+            channel = self._channels.setdefault(attribute, _Channel(attribute, weakref.ref(self)))
+            channel.listeners = (*channel.listeners, listener)
+            if channel.event_id is None:
+                self._open(channel)
+        return lambda: channel.forget(listener)
+
+    def is_proven(self, attribute: str) -> bool:
+        """Whether events of the attribute are known to arrive, so that polling may be slow."""
+        channel = self._channels.get(attribute)
+        return channel is not None and channel.proven
+
+    def doubt_events(self, attribute: str) -> None:
+        """An event that should have come did not: poll quickly until one does, and subscribe anew."""
+        with self._lock:
+            channel = self._channels.get(attribute)
+            if channel is not None and channel.proven:
+                self._shut(channel)
+
+    def has_listeners(self) -> bool:
+        """Whether somebody waits for events of this device."""
+        return any(channel.listeners for channel in self._channels.values())
+
+    def mend_channels(self) -> None:
+        """Find out whether the device still answers, and subscribe again to what lost its channel."""
+        try:
+            self.ping()
+        except DeviceError:
+            return
+        with self._lock:
+            for channel in self._channels.values():
+                if channel.listeners and channel.event_id is None:
+                    self._open(channel)
+
+    def close(self) -> None:
+        """Give up the connection and its events; the next use connects again."""
+        with self._lock:
+            for channel in self._channels.values():
+                self._shut(channel)
+            self._proxy = None
+
+    def _ask(self, action: str, request: Callable[[Any], Any]) -> Any:
+        """A request without side effects: a connection that broke since its last use is made anew, once."""
+        fresh = self._proxy is None
+        try:
+            return self._tell(action, request)
+        except DeviceUnreachable:
+            if fresh:
+                raise
+            return self._tell(action, request)
+
+    def _tell(self, action: str, request: Callable[[Any], Any]) -> Any:
+        try:
+            return request(self._connect())
+        except tango.DevFailed as failure:
+            error = translate(failure.args, name=self.name, device=self.device, action=action)
+        except TypeError as failure:  # PyTango refuses a value that does not fit the attribute in this way
+            raise translate([_Misfit(str(failure))], name=self.name, device=self.device, action=action) from None
+        if isinstance(error, DeviceUnreachable):
+            self.close()
+        raise error from None
+
+    def _connect(self) -> Any:
+        proxy = self._proxy
+        if proxy is None:
+            with self._lock:
+                if self._proxy is None:
+                    made = tango.DeviceProxy(self.device)
+                    made.set_timeout_millis(int(self.timeout_s * 1000))
+                    self._proxy = made
+                proxy = self._proxy
+        return proxy
+
+    def _reading(self, attribute: str, value: Any) -> Reading:
+        if value.has_failed:
+            raise translate(value.get_err_stack(), name=self.name, device=self.device, action=f"read {attribute}")
+        known = self._infos.get(attribute)
+        labels = known[1].labels if known else ()
+        if not labels and value.type == tango.CmdArgType.DevEnum:
+            labels = self.info(attribute).labels
+        return Reading(
+            plain(value.value, labels), plain(value.w_value, labels), value.time.totime(), value.quality.name
+        )
+
+    def _open(self, channel: _Channel) -> None:
+        """Subscribe; where the device cannot, the channel stays without an id and waiting means polling."""
+        try:
+            proxy = self._connect()
+            channel.proven = False
+            channel.opening = True
+            channel.event_id = proxy.subscribe_event(channel.attribute, tango.EventType.CHANGE_EVENT, channel.take)
+        except tango.DevFailed as failure:
+            log.info("%s: no events of %s: %s", self.name, channel.attribute, failure.args[0].reason)
+        finally:
+            channel.opening = False
+
+    def _shut(self, channel: _Channel) -> None:
+        event_id, channel.event_id, channel.proven = channel.event_id, None, False
+        if event_id is not None and self._proxy is not None:
+            try:
+                self._proxy.unsubscribe_event(event_id)
+            except tango.DevFailed as failure:  # of a server that is gone
+                log.info("%s: unsubscribing %s: %s", self.name, channel.attribute, failure.args[0].reason)
+
+
+class _Channel:
+    """Events of one attribute: who listens, and whether they are proven to come."""
+
+    def __init__(self, attribute: str, link: weakref.ref[TangoLink]) -> None:
+        self.attribute = attribute
+        self.event_id: int | None = None
+        self.proven = False
+        self.opening = False
+        self.listeners: tuple[Listener, ...] = ()
+        self._link = link
+
+    def take(self, event: Any) -> None:
+        """One event, in Tango's thread."""
+        link = self._link()
+        if link is None:
+            return
+        if event.err:
+            self.proven = False
+            return
+        if not self.opening:
+            self.proven = True
+        try:
+            reading = link._reading(self.attribute, event.attr_value)
+        except DeviceError as error:
+            log.info("event of %s: %s", self.attribute, error.what)
+            return
+        for listener in self.listeners:
+            listener(reading)
+
+    def forget(self, listener: Listener) -> None:
+        """Hand no more events to `listener`; the channel stays open for the next one who waits."""
+        self.listeners = tuple(known for known in self.listeners if known is not listener)
+
+
+class _Misfit:
+    """A value PyTango refused, in the form of Tango's errors."""
+
+    reason = "API_IncompatibleAttrArgumentType"
+
+    def __init__(self, desc: str) -> None:
+        self.desc = desc
+
+
+def run_in_thread(name: str, function: Callable[[], None]) -> threading.Thread:
+    """Run `function` in a thread that may use Tango; it ends by itself."""
+
+    def run() -> None:
+        with tango.EnsureOmniThread():
+            function()
+
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+@atexit.register
+def close_links() -> None:
+    """End all event channels: Tango's threads must not outlive the interpreter."""
+    for link in tuple(_links):
+        link.close()

@@ -1,0 +1,83 @@
+"""Tango's errors in Mamba's words: the device's own name first, what was seen, what to do.
+
+Tango stacks errors, innermost first, each with a `reason` (a fixed word) and a `desc` (a sentence). The reasons decide
+the class; the first sentence is what is shown. Plain data in, so that it can be tested without Tango.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mamba.errors import (
+    BadValue,
+    DeviceError,
+    DeviceFault,
+    DeviceTimeout,
+    DeviceUnreachable,
+    LimitExceeded,
+    UnknownDevice,
+)
+
+_UNREACHABLE = {
+    "API_CantConnectToDevice",
+    "API_CantConnectToDatabase",
+    "API_CommunicationFailed",
+    "API_ConnectionFailed",
+    "API_CorbaException",
+    "API_DatabaseAccess",
+    "API_DeviceNotExported",
+    "API_ServerNotRunning",
+    "API_TangoHostNotSet",
+}
+_UNKNOWN = {"DB_DeviceNotDefined", "API_DeviceNotFound", "API_DeviceNotDefined"}
+_BAD_VALUE = {
+    "API_AttrNotWritable",
+    "API_IncompatibleAttrArgumentType",
+    "API_IncompatibleAttrDataType",
+    "API_IncompatibleCmdArgumentType",
+    "API_IncompatibleArgumentType",
+    "API_WAttrIncorrectDataNumber",
+    "PyDs_WrongParameters",
+    "PyDs_WrongPythonDataTypeForAttribute",
+}
+
+
+def translate(errors: Any, *, name: str, device: str, action: str) -> DeviceError:
+    """The error to raise for Tango's `errors` (each with `reason` and `desc`) when `action` ("write Energy") failed."""
+    reasons = {error.reason for error in errors}
+    seen = _first_sentence(errors)
+    what = f"{name}: cannot {action}"
+    if any(reason.endswith("DeviceTimedOut") for reason in reasons) or "TRANSIENT_CallTimedout" in seen:
+        return DeviceTimeout(
+            f"{name}: no answer in time to '{action}'", seen=seen, remedy=f"look at the server of {device}"
+        )
+    if reasons & _UNKNOWN:
+        return UnknownDevice(what, seen=f"Tango has no device {device}", remedy="mend the name in the profile")
+    if "API_CantConnectToDatabase" in reasons:
+        seen = "the Tango database does not answer"
+    elif "API_DeviceNotExported" in reasons or "API_ServerNotRunning" in reasons:
+        seen = f"no server runs {device}"
+    elif reasons & _UNREACHABLE:
+        seen = f"its server does not answer: {seen}"
+    if reasons & _UNREACHABLE:
+        return DeviceUnreachable(what, seen=seen, remedy=f"start the server of {device}; 'mambactl doctor' names it")
+    if "API_WAttrOutsideLimit" in reasons:
+        return LimitExceeded(what, seen=seen, remedy="stay within the limits; nothing moved")
+    if reasons & _BAD_VALUE:
+        return BadValue(what, seen=seen, remedy="give a value of the attribute's type; nothing moved")
+    if reasons & {"API_AttrNotFound", "API_CommandNotFound"}:
+        return DeviceError(what, seen=seen, remedy=f"choose one that {device} has, in the profile")
+    return DeviceFault(what, seen=seen, remedy=f"read the state and status of {device}")
+
+
+def unreachable(*, name: str, device: str, seen: str) -> DeviceUnreachable:
+    """The error for a device that could not be reached at all."""
+    return DeviceUnreachable(
+        f"{name}: cannot be reached", seen=seen, remedy=f"start the server of {device}; 'mambactl doctor' names it"
+    )
+
+
+def _first_sentence(errors: Any) -> str:
+    """What the innermost error says, on one line of at most 160 characters."""
+    text = " ".join(str(errors[0].desc).split()) if errors else "no reason given"
+    return text if len(text) <= 160 else text[:159] + "…"

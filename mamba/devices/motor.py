@@ -1,0 +1,174 @@
+"""Motors: anything with a position that is written, moves (state MOVING) and is read back."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from typing import Any
+
+from ophyd import Component, FormattedComponent, Kind
+
+from mamba.devices.base import TangoDevice
+from mamba.devices.signal import TangoSignal, check_number
+from mamba.devices.waiting import Readings, Status, run_for_status, wait_until
+from mamba.errors import DeviceFault
+
+
+class Motor(TangoDevice):
+    """A motor: `M.sample_x`, or the energy of a monochromator.
+
+    Only the state MOVING means moving. A move is over when a reading after the write shows another state; then the
+    readback must be within the tolerance of the target.
+
+    Args:
+        tango: Tango device name.
+        name: expression.
+        attribute: what is moved ("Position", "Energy").
+        tolerance: largest |readback - target| of a good move, in the motor's unit; None takes the attribute's delta_val
+            from Tango, and where that is not set a thousandth of the way plus 10 ppm of the target.
+        timeout_s: longest time of one move.
+    """
+
+    whole = "readback"
+    readback = FormattedComponent(TangoSignal, "{_attribute}", kind=Kind.hinted)
+    setpoint = FormattedComponent(TangoSignal, "{_attribute}", kind=Kind.normal, part="set")
+    velocity = Component(TangoSignal, "Velocity", kind=Kind.config)
+    acceleration = Component(TangoSignal, "Acceleration", kind=Kind.config)
+    backlash = Component(TangoSignal, "Backlash", kind=Kind.config)
+
+    def __init__(
+        self,
+        tango: str,
+        *,
+        name: str,
+        attribute: str = "Position",
+        tolerance: float | None = None,
+        timeout_s: float = 120.0,
+        **kwargs: Any,
+    ) -> None:
+        self._attribute = attribute
+        self._stopped: bool | None = None
+        self._move_lock = threading.Lock()
+        self.tolerance = tolerance
+        self.timeout_s = timeout_s
+        super().__init__(tango, name=name, **kwargs)
+
+    @property
+    def position(self) -> float:
+        """Where it is now, in `egu`."""
+        return float(self.readback.get())
+
+    @property
+    def moving(self) -> bool:
+        """Whether it moves now."""
+        return self.state == "MOVING"
+
+    @property
+    def egu(self) -> str:
+        """Unit of the position."""
+        return self.readback.egu
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Lowest and highest target; (0, 0) without limits."""
+        return self.readback.limits
+
+    @property
+    def low_limit(self) -> float:
+        """Lowest target."""
+        return self.limits[0]
+
+    @property
+    def high_limit(self) -> float:
+        """Highest target."""
+        return self.limits[1]
+
+    def locate(self) -> dict[str, float]:
+        """Where it was told to go and where it is."""
+        reading = self.link.read(self._attribute)[self._attribute]
+        return {"setpoint": reading.set_value, "readback": reading.value}
+
+    def check_value(self, value: float) -> None:
+        """Refuse a target that is no number, or outside the limits.
+
+        Raises:
+            BadValue, LimitExceeded: naming device, value and limits with units; nothing moved.
+        """
+        check_number(self.name, value, self.readback.info)
+
+    def set(self, position: float, *, timeout: float | None = None) -> Status:
+        """Move to `position`; the status ends with the move, and `watch` reports progress.
+
+        Raises:
+            BadValue, LimitExceeded: at once; nothing moved.
+            DeviceFault, DeviceTimeout, DeviceUnreachable: through the status.
+        """
+        self.check_value(position)
+        status = Status(self)
+        wait_s = self.timeout_s if timeout is None else timeout
+        return run_for_status(status, lambda: self._move(float(position), wait_s, status), name=self.name)
+
+    def move(self, position: float, *, timeout: float | None = None, wait: bool = True) -> Status:
+        """Move, and by default wait until it is there."""
+        status = self.set(position, timeout=timeout)
+        if wait:
+            status.wait()
+        return status
+
+    def stop(self, *, success: bool = False) -> None:
+        """Stop now. With `success` the interrupted move counts as good, else its status fails.
+
+        Raises:
+            DeviceUnreachable, DeviceTimeout: it may still move.
+        """
+        self._stopped = success
+        self.link.call("Stop")
+
+    def _move(self, target: float, wait_s: float, status: Status) -> None:
+        with self._move_lock:
+            self._stopped = None
+            began = time.monotonic()
+            start = self.link.read(self._attribute)[self._attribute].value
+            self.link.write(self._attribute, target)
+            info = self.readback.info
+
+            def look(readings: Readings) -> None:
+                if status._watchers:
+                    current = readings[self._attribute].value
+                    way = target - start
+                    status.report(
+                        name=self.name, current=current, initial=start, target=target, unit=info.unit,
+                        precision=info.precision or 6, fraction=abs((target - current) / way) if way else 0.0,
+                        time_elapsed=time.monotonic() - began, time_remaining=None,
+                    )  # fmt: skip
+
+            readings = wait_until(
+                self.link,
+                lambda readings: readings["State"].value != "MOVING",
+                attributes=("State", self._attribute),
+                timeout_s=wait_s,
+                doing=f"reach {info.show(target)}",
+                look=look,
+            )
+            self._judge(start, target, readings)
+
+    def _judge(self, start: float, target: float, readings: Readings) -> None:
+        info = self.readback.info
+        reached = readings[self._attribute].value
+        state = readings["State"].value
+        self._refuse_fault(state, f"reach {info.show(target)}")
+        if self._stopped:
+            return
+        if self._stopped is None and math.isfinite(reached) and abs(reached - target) <= self._allow(start, target):
+            return
+        how = f"stopped at {info.show(reached)}" if self._stopped is not None else f"is at {info.show(reached)}"
+        raise DeviceFault(
+            f"{self.name}: did not reach {info.show(target)}",
+            seen=f"{how}, state {state}",
+            remedy="move again; if nobody stopped it, look at the motor or widen its tolerance",
+        )
+
+    def _allow(self, start: float, target: float) -> float:
+        tolerance = self.readback.info.readback_tolerance if self.tolerance is None else self.tolerance
+        return 1e-3 * abs(target - start) + 1e-5 * abs(target) if tolerance is None else tolerance

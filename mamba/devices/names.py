@@ -1,0 +1,158 @@
+"""Names: the expression that reaches a device (`M.stage.x`) and the key it is recorded under (`M_stage_x`).
+
+*Expression*: what a person types; the `.name` of every device. *Key*: the expression with `_` for `.`, since
+documents refuse dots. *Owner*: the device that has the expression now. One table maps both ways.
+
+Setting `device.name` renames neither components nor keys, so `adopt_device` walks them. A stock ophyd signal records
+under its own `.name`; inside a device it is therefore named by its key. Devices keep their dotted names, and
+`mamba.devices.descriptors` writes their keys where a descriptor names its objects.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mamba.devices.descriptors import record_objects_by_key
+from mamba.errors import BadValue, NameClash
+
+
+def key_of(expression: str) -> str:
+    """The key that `expression` is recorded under: `M.stage.x` → `M_stage_x`."""
+    return expression.replace(".", "_")
+
+
+class NameTable:
+    """Keys and expressions of everything adopted; an entry ends with its owner."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, tuple[str, weakref.ref[Any]]] = {}
+
+    def check(self, expression: str) -> None:
+        """Refuse an expression whose key belongs to another one.
+
+        Raises:
+            NameClash: naming both expressions.
+        """
+        key = key_of(expression)
+        other, owner = self._entries.get(key, (expression, None))
+        if other != expression and owner is not None and owner() is not None:
+            raise NameClash(
+                f"{expression}: cannot be recorded as {key!r}",
+                seen=f"{other} is recorded under that key",
+                remedy="give one of them another name",
+            )
+
+    def add(self, expression: str, owner: Any) -> None:
+        """Give `expression` and its key to `owner`; the same expression may pass to another owner."""
+        self.check(expression)
+        self._entries[key_of(expression)] = (expression, weakref.ref(owner))
+
+    def remove(self, owner: Any) -> None:
+        """Free every expression of `owner`."""
+        for key in [key for key, (_, ref) in self._entries.items() if ref() is owner]:
+            del self._entries[key]
+
+    def expression_of(self, key: str) -> str:
+        """The expression recorded under `key`; the key itself where nobody adopted it."""
+        expression, owner = self._entries.get(key, (key, None))
+        return expression if owner is not None and owner() is not None else key
+
+
+names = NameTable()
+"""The table of this process: there is one namespace `M`, one `D`."""
+
+
+def expression_of(key: str) -> str:
+    """The expression recorded under `key` (`M_energy_setpoint` → `M.energy.setpoint`), the key where none is known."""
+    return names.expression_of(key)
+
+
+def adopt_device(device: Any, expression: str) -> None:
+    """Name `device` and everything in it by the expressions that reach them, and record under their keys.
+
+    Raises:
+        BadValue: `expression` is not dotted Python names.
+        NameClash: one of the keys belongs to another device; nothing was renamed.
+    """
+    if not all(part.isidentifier() for part in expression.split(".")):
+        raise BadValue(f"{expression}: is not a name", remedy="use Python names joined by dots, such as M.stage.x")
+    parts = [_Part(part, path, _stands_for(part, device)) for part, path in _walk(device, expression)]
+    for part in parts:
+        names.check(part.expression)
+    for part in parts:
+        names.remove(part.owner)
+        _rename(part, key_of(expression if part.is_whole else part.expression))
+        if not part.is_whole:
+            names.add(part.expression, part.owner)
+
+
+def release_device(device: Any) -> None:
+    """Free the names of a device that left its group; it keeps its `.name` until it is adopted again."""
+    for part, _ in _walk(device, getattr(device, "name", "")):
+        names.remove(part)
+
+
+def record_without_dots(device: Any) -> None:
+    """Make a device that was given a dotted name record dot-free keys: the paper's `EpicsMotor("IOC:m1", name="M.m1")`.
+
+    It keeps its name; what is inside gets expression and key as by adoption.
+
+    Raises:
+        BadValue, NameClash: as `adopt_device`.
+    """
+    adopt_device(device, device.name)
+
+
+def _walk(device: Any, expression: str) -> Iterator[tuple[Any, str]]:
+    """The device and all its instantiated components with the expression of each; lazy ones are named when asked."""
+    yield device, expression
+    for attribute in getattr(device, "component_names", ()):
+        component = getattr(device, attribute)
+        yield from _walk(component, f"{expression}.{attribute}")
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A device or component under its new expression; `is_whole`: a signal recorded under the whole device's key."""
+
+    owner: Any
+    expression: str
+    is_whole: bool
+
+
+def _stands_for(part: Any, device: Any) -> bool:
+    """Whether a signal is recorded as the device itself, as a motor's readback is; told by the names until now."""
+    return part is not device and bool(part.name) and getattr(part, "key", key_of(part.name)) == key_of(device.name)
+
+
+def _rename(part: _Part, key: str) -> None:
+    owner, is_device = part.owner, hasattr(part.owner, "component_names")
+    record_objects_by_key()
+    if hasattr(owner, "record_as"):
+        owner.record_as(part.expression, key)
+    elif is_device or getattr(owner, "parent", None) is None:
+        owner.name = part.expression
+        if not is_device:
+            _record_by_key(owner)
+    else:
+        owner.name = key
+
+
+def _record_by_key(signal: Any) -> None:
+    """Let a stock signal that stands alone in M or D keep its dotted name and read and describe by its key."""
+    for method in ("read", "describe", "read_configuration", "describe_configuration"):
+        original = getattr(type(signal), method, None)
+        if original is not None:
+            setattr(signal, method, _keyed(original, signal))
+
+
+def _keyed(original: Any, signal: Any) -> Any:
+    this = weakref.ref(signal)
+
+    def read_by_key() -> dict[str, Any]:
+        return {key_of(key): value for key, value in original(this()).items()}
+
+    return read_by_key

@@ -1,0 +1,255 @@
+"""Signals: one Tango attribute each, as an ophyd signal.
+
+A signal stands alone (`D.current`) or is a component of a device, whose link it shares. Its `.name` is its expression,
+`key` what it is recorded under.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from ophyd import Kind
+from ophyd.signal import Signal
+
+from mamba.devices.attribute import AttributeInfo, Reading, is_close
+from mamba.devices.channels import keep_channels
+from mamba.devices.link import TangoLink
+from mamba.devices.names import key_of
+from mamba.devices.waiting import Status, finish_now, run_for_status
+from mamba.errors import BadValue, DeviceTimeout, LimitExceeded
+
+_POLL_S = 0.02
+
+
+class TangoSignal(Signal):
+    """One Tango attribute.
+
+    Args:
+        attribute: its name; a signal without a parent may give `tango` for the device, or `a/b/c/Attribute` here.
+        name: expression.
+        tango: Tango device of a signal that stands alone; a component uses its parent's link.
+        part: "read" for the measured value, "set" for what was last written.
+        tolerance: how far a reading may be from what was written; None: one part in a million.
+        timeout_s: longest time between writing and reading it back.
+        skip_unchanged: `set` writes nothing when the last reading shows the value is there already.
+    """
+
+    def __init__(
+        self,
+        attribute: str,
+        *,
+        name: str,
+        tango: str = "",
+        part: Literal["read", "set"] = "read",
+        tolerance: float | None = None,
+        timeout_s: float = 5.0,
+        skip_unchanged: bool = False,
+        parent: Any = None,
+        kind: Any = Kind.hinted,
+        **kwargs: Any,
+    ) -> None:
+        if not tango and parent is None:
+            tango, _, attribute = attribute.rpartition("/")
+        self.attribute = attribute
+        self.part = part
+        self.timeout_s = timeout_s
+        self.skip_unchanged = skip_unchanged
+        self.link: TangoLink = parent.link if parent is not None else TangoLink(tango, name=name)
+        self.key = key_of(name)
+        self._last: Reading | None = None
+        self._stop_listening: Callable[[], None] | None = None
+        super().__init__(name=name, parent=parent, kind=kind, tolerance=tolerance, **kwargs)
+
+    def record_as(self, expression: str, key: str) -> None:
+        """Take the name `expression`, and record under `key`."""
+        self.name, self.key = expression, key
+        if self.parent is None:
+            self.link.name = expression
+
+    @property
+    def info(self) -> AttributeInfo:
+        """Unit, limits, format and description, from the server."""
+        return self.link.info(self.attribute)
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Lowest and highest value that may be written; (0, 0) for no limits, as ophyd has it."""
+        low, high = self.info.low, self.info.high
+        if low is None and high is None:
+            return (0.0, 0.0)
+        return (-math.inf if low is None else low, math.inf if high is None else high)
+
+    @property
+    def egu(self) -> str:
+        """Unit."""
+        return self.info.unit
+
+    def get(self, **_: Any) -> Any:
+        """Read the value now.
+
+        Raises:
+            DeviceUnreachable, DeviceTimeout, DeviceFault: naming the device.
+        """
+        return self.value_of(self.link.read(self.attribute)[self.attribute])
+
+    def value_of(self, reading: Reading) -> Any:
+        """The signal's value out of a reading of its attribute, which is remembered."""
+        self._last = reading
+        self._readback = reading.set_value if self.part == "set" else reading.value
+        self._metadata["timestamp"] = reading.time_s
+        return self._readback
+
+    def remembered(self) -> Any:
+        """The value last read or written; reads it where nothing is known."""
+        return self._last.value if self._last is not None else self.get()
+
+    def read(self) -> dict[str, dict[str, Any]]:
+        """Value and time under the signal's key."""
+        return self.reading_of(self.link.read(self.attribute)[self.attribute])
+
+    def reading_of(self, reading: Reading) -> dict[str, dict[str, Any]]:
+        """What `read` returns, out of a reading that was made for several signals at once."""
+        return {self.key: {"value": self.value_of(reading), "timestamp": reading.time_s}}
+
+    def describe(self) -> dict[str, dict[str, Any]]:
+        """Data key: source, dtype, shape, units, precision, limits."""
+        info = self.info
+        shape = list(np.shape(self.get())) if info.rank else []
+        described: dict[str, Any] = {"source": self.link.source(self.attribute), "dtype": info.dtype, "shape": shape}
+        if info.unit:
+            described["units"] = info.unit
+        if info.precision is not None:
+            described["precision"] = info.precision
+        if info.labels:
+            described["choices"] = list(info.labels)
+        if info.low is not None:
+            described["lower_ctrl_limit"] = info.low
+        if info.high is not None:
+            described["upper_ctrl_limit"] = info.high
+        return {self.key: described}
+
+    @property
+    def hints(self) -> dict[str, list[str]]:
+        """The key, where the signal is of kind hinted."""
+        return {"fields": [self.key] if self.kind & ~Kind.normal & Kind.hinted else []}
+
+    def check_value(self, value: Any) -> None:
+        """Refuse what the attribute cannot take, before anything is written.
+
+        Raises:
+            BadValue: read only, not finite, of the wrong type, or not one of the choices.
+            LimitExceeded: naming value and limits with their unit.
+        """
+        info = self.info
+        if not info.writable:
+            raise BadValue(f"{self.name}: is read only", remedy="set something else")
+        if info.labels:
+            if isinstance(value, str) and value not in info.labels:
+                raise BadValue(f"{self.name}: cannot be {value!r}", remedy=f"choose of {', '.join(info.labels)}")
+            return
+        if info.rank or info.dtype not in ("number", "integer"):
+            return
+        check_number(self.name, value, info)
+
+    def put(self, value: Any, **_: Any) -> None:
+        """Check and write; returns when the server took it.
+
+        Raises:
+            BadValue, LimitExceeded: nothing was written.
+            DeviceUnreachable, DeviceTimeout, DeviceFault: naming the device.
+        """
+        self.check_value(value)
+        self._last = None
+        self.link.write(self.attribute, value)
+
+    def set(self, value: Any, *, timeout: float | None = None, settle_time: float | None = None) -> Status:
+        """Write, and finish when it is read back within the tolerance.
+
+        Raises (through the status):
+            DeviceTimeout: naming the device, what was written and what is read.
+        """
+        if self.skip_unchanged and self._last is not None and is_close(self._last.set_value, value, 0.0):
+            return finish_now(self)
+        status = Status(self)
+        wait_s = self.timeout_s if timeout is None else timeout
+
+        def write_and_see() -> None:
+            self.put(value)
+            self._wait_for(value, wait_s)
+            if settle_time:
+                time.sleep(settle_time)  # the caller asked for this pause
+
+        return run_for_status(status, write_and_see, name=self.name)
+
+    def subscribe(self, callback: Callable[..., None], event_type: str | None = None, run: bool = True) -> int:  # noqa: FBT001, FBT002  # ophyd's signature
+        """Call `callback(value=, old_value=, timestamp=, obj=, …)` at every change event; returns its id."""
+        if event_type in (None, self.SUB_VALUE) and self._stop_listening is None:
+            self._stop_listening = self.link.listen(self.attribute, self._take_event)
+            keep_channels(self.link)
+        return int(super().subscribe(callback, event_type=event_type, run=run))
+
+    def clear_sub(self, cb: Callable[..., None], event_type: str | None = None) -> None:
+        """Call `cb` no more."""
+        super().clear_sub(cb, event_type=event_type)
+        self._listen_no_more_if_alone()
+
+    def unsubscribe(self, cid: int) -> None:
+        """End the subscription with this id."""
+        super().unsubscribe(cid)
+        self._listen_no_more_if_alone()
+
+    def destroy(self) -> None:
+        """Give up events, and the link where it is the signal's own."""
+        super().destroy()
+        self._listen_no_more_if_alone()
+        if self.parent is None:
+            self.link.close()
+
+    def _listen_no_more_if_alone(self) -> None:
+        if self._stop_listening is not None and not self._callbacks[self.SUB_VALUE]:
+            self._stop_listening()
+            self._stop_listening = None
+
+    def _take_event(self, reading: Reading) -> None:
+        old = self._readback
+        value = self.value_of(reading)
+        self._run_subs(sub_type=self.SUB_VALUE, old_value=old, value=value, timestamp=reading.time_s)
+
+    def _wait_for(self, value: Any, wait_s: float) -> None:
+        deadline = time.monotonic() + wait_s
+        while True:
+            seen = self.link.read(self.attribute)[self.attribute]
+            self._last = seen
+            if is_close(seen.value, value, self.tolerance):
+                return
+            if time.monotonic() > deadline:
+                raise DeviceTimeout(
+                    f"{self.name}: did not become {self.info.show(value)} in {wait_s:g} s",
+                    seen=f"reads {self.info.show(seen.value)}",
+                    remedy=f"look at {self.link.device}; a slow one needs the option timeout_s",
+                )
+            time.sleep(_POLL_S)
+
+
+def check_number(name: str, value: Any, info: AttributeInfo) -> None:
+    """Refuse a value that is no finite number, or outside the limits of `info`.
+
+    Raises:
+        BadValue, LimitExceeded: naming device, value and limits with units.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise BadValue(f"{name}: cannot be {value!r}", remedy=f"give a number in {info.unit or 'its unit'}")
+    if not math.isfinite(value):
+        raise BadValue(f"{name}: cannot be {value}", remedy="give a finite number")
+    low, high = info.low, info.high
+    if (low is not None and value < low) or (high is not None and value > high):
+        limits = f"{'-∞' if low is None else f'{low:.10g}'} to {'∞' if high is None else f'{high:.10g}'} {info.unit}"
+        raise LimitExceeded(
+            f"{name}: cannot go to {info.show(float(value))}",
+            seen=f"its limits are {limits.rstrip()}",
+            remedy="nothing moved; choose a value inside",
+        )

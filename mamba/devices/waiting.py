@@ -1,0 +1,166 @@
+"""Waiting for a device: statuses for bluesky, and the one loop that decides when something is over.
+
+*Over* is decided by reading the device, never by an event alone: an event only wakes the reader, so that one that is
+late, doubled or from before the command cannot end a move. Until events are proven the reader looks every 20 ms,
+then ten times a second in case they stop. When the time is up it reads once more before it judges.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ophyd.status import DeviceStatus
+
+from mamba.devices.attribute import Reading
+from mamba.devices.link import TangoLink, run_in_thread
+from mamba.errors import DeviceError, DeviceTimeout, DeviceUnreachable
+
+log = logging.getLogger(__name__)
+
+Readings = dict[str, Reading]
+Watcher = Callable[..., None]
+
+_POLL_FIRST_S = 0.002
+_POLL_S = 0.02
+_POLL_PROVEN_S = 0.1
+_GRACE_S = 2.0
+"""A server that does not answer for this long is gone; a shorter gap is a reconnection."""
+
+
+class Status(DeviceStatus):
+    """What bluesky waits for; `watch` reports progress as its progress bars want it."""
+
+    def __init__(self, device: Any) -> None:
+        super().__init__(device)
+        self._watchers: list[Watcher] = []
+
+    def watch(self, watcher: Watcher) -> None:
+        """Call `watcher(name=, current=, initial=, target=, unit=, precision=, fraction=, …)` now and then."""
+        self._watchers.append(watcher)
+
+    def report(self, **progress: Any) -> None:
+        """Tell the watchers; one that raises is logged and dropped, the action goes on."""
+        for watcher in tuple(self._watchers):
+            try:
+                watcher(**progress)
+            except Exception:  # a progress bar must not end a move
+                log.exception("%s: a watcher of its progress raised", getattr(self.device, "name", ""))
+                self._watchers.remove(watcher)
+
+
+def finish_now(device: Any) -> Status:
+    """A status of something that needed no time."""
+    status = Status(device)
+    status.set_finished()
+    return status
+
+
+def run_for_status(status: Status, action: Callable[[], None], *, name: str) -> Status:
+    """Do `action` in a thread of its own; its end, or what it raises, ends the status."""
+
+    def act() -> None:
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001  # whoever waits for the status gets it
+            status.set_exception(error)
+        else:
+            status.set_finished()
+
+    run_in_thread(f"mamba {name}", act)
+    return status
+
+
+def wait_until(
+    link: TangoLink,
+    is_over: Callable[[Readings], bool],
+    *,
+    attributes: tuple[str, ...],
+    timeout_s: float,
+    doing: str,
+    look: Callable[[Readings], None] | None = None,
+) -> Readings:
+    """Read `attributes` ("State" among them) until `is_over`; events of State hasten it. Returns the last readings.
+
+    Args:
+        link: the device.
+        is_over: decides on the readings.
+        attributes: what is read together each time.
+        timeout_s: longest time.
+        doing: what is waited for, for the message ("reach 9 keV").
+        look: called with every readings.
+
+    Raises:
+        DeviceTimeout: not over in time; says what the device does now.
+        DeviceUnreachable: the server was gone for two seconds.
+    """
+    wake = threading.Event()
+    ignore = link.listen("State", lambda _: wake.set())
+    try:
+        return _Wait(link, is_over, attributes, timeout_s, doing, look).run(wake)
+    finally:
+        ignore()
+
+
+class _Wait:
+    def __init__(
+        self,
+        link: TangoLink,
+        is_over: Callable[[Readings], bool],
+        attributes: tuple[str, ...],
+        timeout_s: float,
+        doing: str,
+        look: Callable[[Readings], None] | None,
+    ) -> None:
+        self.link, self.is_over, self.attributes = link, is_over, attributes
+        self.timeout_s, self.doing, self.look = timeout_s, doing, look
+        self.last: Readings | None = None
+        self.lost_since: float | None = None
+
+    def run(self, wake: threading.Event) -> Readings:
+        deadline = time.monotonic() + self.timeout_s
+        pause, woken = _POLL_FIRST_S, True
+        while True:
+            wake.clear()
+            proven = self.link.is_proven("State")
+            readings = self._read()
+            if readings is not None and self.is_over(readings):
+                if proven and not woken and not wake.wait(_POLL_S):
+                    self.link.doubt_events("State")
+                return readings
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise self._too_late()
+            pause = _POLL_PROVEN_S if proven else min(2 * pause, _POLL_S)
+            woken = wake.wait(min(pause, remaining))
+
+    def _read(self) -> Readings | None:
+        """The readings, None where the device did not answer but may come back."""
+        try:
+            readings = self.link.read(*self.attributes)
+        except DeviceUnreachable:
+            now = time.monotonic()
+            self.lost_since = self.lost_since or now
+            if now - self.lost_since > _GRACE_S:
+                raise
+            return None
+        except DeviceTimeout:
+            return None  # busy, perhaps; the deadline decides
+        self.lost_since, self.last = None, readings
+        if self.look is not None:
+            self.look(readings)
+        return readings
+
+    def _too_late(self) -> DeviceError:
+        if self.last is None:
+            seen = "it did not answer"
+        else:
+            seen = ", ".join(f"{name} {reading.value}" for name, reading in self.last.items())
+        return DeviceTimeout(
+            f"{self.link.name}: did not {self.doing} in {self.timeout_s:g} s",
+            seen=seen,
+            remedy=f"look at {self.link.device}; a longer time is the option timeout_s",
+        )
