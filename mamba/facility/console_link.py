@@ -16,7 +16,7 @@ from typing import Any
 from mamba.errors import NotRunning, ReplyTimeout, ServerFailed, WireError, ZError
 from mamba.runtime import RuntimeDirectory
 
-_READY = ("idle", "running", "occupied")
+_DEAD = "IPython has ended"
 
 
 async def wait_for_console(runtime: RuntimeDirectory, *, timeout_s: float, log: Path) -> None:
@@ -68,7 +68,9 @@ def _find_obstacle(runtime: RuntimeDirectory) -> str:
         return "the session host does not listen yet"
     except (ReplyTimeout, WireError, ZError) as error:
         return str(error).splitlines()[0]
-    return "" if prompt in _READY else f"the prompt is {prompt!r}: the start-up script has not finished"
+    if prompt == "dead":
+        return _DEAD
+    return "" if prompt == "idle" else f"the prompt is {prompt!r}: the start-up script has not finished"
 
 
 def main() -> int:
@@ -80,7 +82,7 @@ def main() -> int:
     runtime = RuntimeDirectory(arguments.runtime)
     deadline_s = time.monotonic() + arguments.timeout
     while obstacle := _find_obstacle(runtime):
-        if time.monotonic() > deadline_s:
+        if obstacle == _DEAD or time.monotonic() > deadline_s:
             print(obstacle)  # noqa: T201  # the answer to whoever started this process
             return 1
         time.sleep(0.05)  # between two looks at a condition with a deadline

@@ -90,7 +90,10 @@ def refuse_second(runtime: RuntimeDirectory) -> None:
 
 def _spawn(runtime: RuntimeDirectory, profile: Path, progress: int, *, with_console: bool) -> None:
     words = ["--runtime", str(runtime.path), "--profile", str(profile), "--progress", str(progress), "--detach"]
-    with (runtime.logs / "facility.log").open("ab") as log:
+    file = runtime.logs / "facility.log"
+    if file.exists():
+        file.replace(file.with_suffix(".log.1"))
+    with file.open("wb") as log:
         subprocess.run(
             [sys.executable, "-m", "mamba.facility", *words, *([] if with_console else ["--without-console"])],
             env={**os.environ, MARK: make_mark(runtime)},
@@ -125,6 +128,9 @@ def stop_facility(runtime: RuntimeDirectory) -> TakenDown:
     Raises:
         NotRunning: nothing ran and nothing was left behind by one that was killed.
     """
+    nothing = NotRunning(f"{runtime.path}: nothing runs here", remedy="start it with 'mambactl up'")
+    if not runtime.path.is_dir():
+        raise nothing
     owner = runtime.owner("facility")
     state = runtime.read_state("facility")
     ended: list[str] = []
@@ -142,7 +148,7 @@ def stop_facility(runtime: RuntimeDirectory) -> TakenDown:
     finally:
         lock.release()
     if owner is None and not swept and not removed:
-        raise NotRunning(f"{runtime.path}: nothing runs here", remedy="start it with 'mambactl up'")
+        raise nothing
     return TakenDown(tuple(ended), tuple(f"{process.name} ({process.pid})" for process in swept))
 
 

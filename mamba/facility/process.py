@@ -105,16 +105,14 @@ class FacilityProcess:
             return log.read().decode("utf-8", "replace")
 
     def make_failure(self, what: str) -> ServerFailed:
-        """The error that says `what` about it, with its last words and its log."""
-        return ServerFailed(
-            f"{self.spec.name}: {what}",
-            seen=find_last_words(self.read_new_log()) or self._describe_exit(),
-            remedy=f"read {self.spec.log}",
-        )
+        """The error that says `what` about it, with how it ended, its last words and its log."""
+        words = find_last_words(self.read_new_log())
+        seen = "; ".join(part for part in (self._describe_exit(), words) if part)
+        return ServerFailed(f"{self.spec.name}: {what}", seen=seen, remedy=f"read {self.spec.log}")
 
     def _describe_exit(self) -> str:
         if self.exit_code is None:
-            return "nothing in its log"
+            return ""
         if self.exit_code < 0:
             return f"ended by {signal.Signals(-self.exit_code).name}"
         return f"exit code {self.exit_code}"

@@ -9,7 +9,7 @@ lines; it ends with its input. It is a process of its own so that neither the su
 answering                                          `{}` when the database answers
 register   profile, servers                        `{"changes": [text…]}`
 await      servers {name: {pid, devices}}          an event `{"ready": name}` for each, then `{"waiting": {name: why}}`
-survey     servers {name: [device…]}               `{"servers": {name: {answers, pid, why}}, "devices": {name: {state,
+survey     servers [name…], devices [name…]        `{"servers": {name: {answers, pid, why}}, "devices": {name: {state,
                                                    status, why}}}`
 =========  ======================================  ===============================================================
 """
@@ -163,9 +163,8 @@ def _connect(host: str, device: str) -> tango.DeviceProxy:
     return proxy
 
 
-def survey(host: str, servers: dict[str, list[str]]) -> dict[str, Any]:
+def survey(host: str, servers: list[str], devices: list[str]) -> dict[str, Any]:
     """Whether each server answers, and state and status of each device; all asked at once, 1 s each at most."""
-    devices = [device for group in servers.values() for device in group]
     with ThreadPoolExecutor(8) as pool:
         seen_servers = pool.map(lambda name: _look_at_server(host, name), servers)
         seen_devices = pool.map(lambda name: _look_at_device(host, name), devices)
@@ -208,7 +207,7 @@ def serve_request(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
             return {"waiting": await_servers(host, request["servers"], request["timeout_s"], emit)}
         case "survey":
             open_database(host, 1.0)
-            return survey(host, request["servers"])
+            return survey(host, request["servers"], request["devices"])
         case verb:
             raise FacilityError(f"tango_admin: unknown verb {verb!r}")
 

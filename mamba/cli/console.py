@@ -1,0 +1,60 @@
+"""mambactl console, run."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from mamba.cli.settings import Settings
+from mamba.errors import ReplyTimeout, ZError
+
+
+@click.command()
+@click.pass_obj
+def console(settings: Settings) -> int:
+    """Join the running console from this terminal.
+
+    Ctrl-] leaves it, and it goes on running; so does closing the terminal. Several people may join at once.
+    """
+    from mamba.session.join import join
+
+    result: object = join(settings.find_runtime())
+    return result if isinstance(result, int) else 0
+
+
+@click.command()
+@click.argument("text")
+@click.option("--no-wait", is_flag=True, help="Return as soon as the command is in the queue; prints its id.")
+@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), help="Give up waiting for the result after S.")
+@click.option("--deadline", "deadline_s", type=click.FloatRange(min=0), help="Drop the command if not begun within S.")
+@click.pass_obj
+def run(settings: Settings, *, text: str, no_wait: bool, timeout_s: float | None, deadline_s: float | None) -> int:
+    """Execute TEXT in the running console, as a visible cell, and print its result.
+
+    A busy console finishes what it does first. TEXT '-' is read from the standard input. An error goes to the standard
+    error with exit code 1. Ctrl-C stops waiting, not the command.
+    """
+    from mamba.wire.client import Client
+
+    if text == "-":
+        text = sys.stdin.read()
+    with Client(settings.find_runtime().rpc) as client:
+        try:
+            value = client.command(
+                text, origin="mambactl", wait=not no_wait, timeout_s=timeout_s, deadline_s=deadline_s
+            )
+        except ZError as error:
+            click.echo(error.desc if error.code == "exc" else f"{error.code}: {error.desc}", err=True)
+            return 1
+        except ReplyTimeout:
+            click.echo(f"no result within {timeout_s:g} s; the command is left to the console", err=True)
+            return 1
+        except KeyboardInterrupt:
+            click.echo("\nthe command is left to the console; 'mambactl console' shows what it does", err=True)
+            return 130
+    if no_wait:
+        click.echo(value["id"])
+    elif value is not None:
+        click.echo(value if isinstance(value, str) else repr(value))
+    return 0
