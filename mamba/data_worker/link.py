@@ -22,6 +22,8 @@ _HEARTBEAT_MS = 500
 _HEARTBEAT_TIMEOUT_MS = 2000
 _LINGER_MS = 1000
 _NEVER_MS = 2**31 - 1
+_REFUSED = zmq.EVENT_CLOSED | zmq.EVENT_CONNECT_RETRIED
+_EVENTS = zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | _REFUSED
 LARGEST_MESSAGE_BYTES = 512 * 2**20
 
 Socket = zmq.Socket[bytes]
@@ -36,7 +38,7 @@ def _open_socket(context: zmq.Context[Socket], kind: int) -> tuple[Socket, Socke
     socket.set(zmq.HEARTBEAT_IVL, _HEARTBEAT_MS)
     socket.set(zmq.HEARTBEAT_TIMEOUT, _HEARTBEAT_TIMEOUT_MS)
     socket.set(zmq.MAXMSGSIZE, LARGEST_MESSAGE_BYTES)
-    monitor: Any = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+    monitor: Any = socket.get_monitor_socket(_EVENTS)
     return socket, monitor
 
 
@@ -94,8 +96,7 @@ class LinkSender:
 
     def _look_for_loss(self) -> None:
         while self.monitor.poll(0):
-            recv_monitor_message(self.monitor)
-            self._suspect = True
+            self._suspect |= recv_monitor_message(self.monitor)["event"] == zmq.EVENT_DISCONNECTED
         if self._suspect and self.connected:
             # It may have been a stranger who left: only the receiver's own address tells.
             self._post([Block(0, 0, 0, 0, type=BlockType.PING).pack()])
@@ -130,41 +131,57 @@ class LinkSender:
 
 
 class LinkReceiver:
-    """The receiving end of a link; connects and waits for the sender's answer.
+    """The receiving end of a link; made when the connection stands.
 
     Args:
         endpoint: where the sender is bound.
         token: what it wants to be shown.
-        timeout_s: for the answer.
+        form: what it must carry; None: wait until the sender, which answers in its own time, has told.
+        timeout_s: for the connection, and for that answer.
 
     Raises:
-        StreamBroken: no answer in time.
+        StreamBroken: no connection or no answer in time.
     """
 
-    def __init__(self, endpoint: str, *, token: str = "", timeout_s: float = 5.0) -> None:
+    def __init__(self, endpoint: str, *, token: str, form: DataFormat | None = None, timeout_s: float = 5.0) -> None:
         self.endpoint, self.ended, self._lost = endpoint, False, False
         self._context: zmq.Context[Socket] = zmq.Context(1)
         self.socket, self.monitor = _open_socket(self._context, zmq.DEALER)
         # A sender that comes back is another arm. Not -1: ZeroMQ would then throw away what was received but not read.
         self.socket.set(zmq.RECONNECT_IVL, _NEVER_MS)
-        self.socket.connect(endpoint)
-        self.socket.send_multipart([Block(0, 0, 0, 0, type=BlockType.HELLO).pack(), token.encode()])
+        deadline = time.monotonic() + timeout_s
         try:
-            self.format = self._await_format(timeout_s)
+            self.socket.connect(endpoint)
+            self._await_connection(deadline)
+            self.socket.send_multipart([Block(0, 0, 0, 0, type=BlockType.HELLO).pack(), token.encode()])
+            self.format = form or self._await_format(deadline)
+        except zmq.ZMQError as error:
+            self.close()
+            raise StreamBroken(f"stream {endpoint}: not an endpoint", seen=str(error)) from None
         except StreamBroken:
             self.close()
             raise
 
-    def _await_format(self, timeout_s: float) -> DataFormat:
-        deadline = time.monotonic() + timeout_s
+    def _await_connection(self, deadline: float) -> None:
+        while self.monitor.poll(max(0, round((deadline - time.monotonic()) * 1000))):
+            event = recv_monitor_message(self.monitor)["event"]
+            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                return
+            if event & _REFUSED:
+                break
+        raise StreamBroken(
+            f"stream {self.endpoint}: nobody there",
+            remedy="arm the detector again, and give its present DataEndpoint and DataFormat",
+        )
+
+    def _await_format(self, deadline: float) -> DataFormat:
         while self.socket.poll(max(0, round((deadline - time.monotonic()) * 1000))):
             parts = self.socket.recv_multipart()
             if Block.unpack(parts[0]).type is BlockType.HELLO and len(parts) == 2:
                 return DataFormat.load(parts[1])
         raise StreamBroken(
             f"stream {self.endpoint}: no answer",
-            seen=f"nothing for {timeout_s:g} s",
-            remedy="arm the detector; a stream serves one receiver, which must come with the format of this arm",
+            remedy="a stream serves one receiver, which must show the token of this arm's format",
         )
 
     def receive(self, timeout_s: float, get_buffer: GetBuffer | None = None) -> Block | End | None:
@@ -185,7 +202,9 @@ class LinkReceiver:
                     )
                 return None
         block = Block.unpack(self.socket.recv())
-        if self.socket.get(zmq.RCVMORE):
+        if block.type is BlockType.HELLO:
+            self._confirm(self.socket.recv())
+        elif self.socket.get(zmq.RCVMORE):
             self._fill(block, get_buffer)
         if block.type is BlockType.END:
             self.ended = True
@@ -203,8 +222,16 @@ class LinkReceiver:
     def notice_loss(self) -> None:
         """Look whether the connection was lost; costs next to nothing."""
         while not self._lost and self.monitor.poll(0):
-            recv_monitor_message(self.monitor)
-            self._lost = True
+            self._lost = recv_monitor_message(self.monitor)["event"] == zmq.EVENT_DISCONNECTED
+
+    def _confirm(self, text: bytes) -> None:
+        told = DataFormat.load(text)
+        if told != self.format:
+            raise StreamBroken(
+                f"stream {self.endpoint}: carries something else than announced",
+                seen=f"{told.shape} {told.dtype} over {told.transport}",
+                remedy="arm the detector again",
+            )
 
     def _fill(self, block: Block, get_buffer: GetBuffer | None) -> None:
         buffer = get_buffer(block) if get_buffer else memoryview(b"")

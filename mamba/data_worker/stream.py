@@ -13,6 +13,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from mamba.data_worker.frame import Block, DataFormat, End, Transport
 from mamba.data_worker.link import LinkReceiver, LinkSender
 from mamba.data_worker.ring import LARGEST_SLOT_BYTES, Ring
-from mamba.errors import StreamBroken
+from mamba.errors import DataError, StreamBroken
 
 Frames = NDArray[Any]
 """Frames of one block, shape (count, height, width)."""
@@ -80,7 +81,7 @@ class FrameSender:
         if transport == "ring":
             if directory is None:
                 directory = self._own_folder = Path(tempfile.mkdtemp(prefix="mamba-"))
-            self._socket_file = directory / f"stream-{os.getpid()}-{arm}-{secrets.token_hex(3)}"
+            self._socket_file = directory / f"s{os.getpid()}-{secrets.token_hex(3)}"
             address = f"ipc://{self._socket_file}"
         self._link = LinkSender(address, self._data_format)
         self.endpoint = self._link.endpoint
@@ -164,10 +165,10 @@ class FrameReceiver:
     Args:
         endpoint: the sender's.
         data_format: the sender's `format`.
-        timeout_s: for the sender's first answer.
+        timeout_s: for the connection; that the sender answers is not waited for.
 
     Raises:
-        StreamBroken: the sender does not answer, or its ring cannot be attached.
+        StreamBroken: nobody is there, or the ring cannot be attached.
 
     Attributes:
         ring: where the blocks lie: the detector's ring, or for `zmq` one that belongs to this receiver.
@@ -176,20 +177,31 @@ class FrameReceiver:
 
     def __init__(self, endpoint: str, data_format: str, *, timeout_s: float = 5.0) -> None:
         wanted = DataFormat.load(data_format)
-        self._link = LinkReceiver(endpoint, token=wanted.token, timeout_s=timeout_s)
-        form = self._link.format
-        try:
-            if form.transport == "ring":
-                self.ring = Ring.attach(form.ring, slots=form.slots, slot_bytes=form.slot_bytes)
-            else:
-                self.ring = Ring.create(slots=form.slots, slot_bytes=form.slot_bytes)
-        except BaseException:
-            self._link.close()
-            raise
-        self.format = DataFormat(
-            form.shape, form.dtype, "ring", form.block_frames, form.slots, self.ring.name, token=form.token
-        )
+        self._begin(LinkReceiver(endpoint, token=wanted.token, form=wanted, timeout_s=timeout_s))
+
+    @classmethod
+    def connect(cls, endpoint: str, *, token: str, timeout_s: float = 5.0) -> FrameReceiver:
+        """Connect to a sender that tells its format itself.
+
+        Raises:
+            StreamBroken: see the class.
+        """
+        receiver = cls.__new__(cls)
+        receiver._begin(LinkReceiver(endpoint, token=token, timeout_s=timeout_s))
+        return receiver
+
+    def _begin(self, link: LinkReceiver) -> None:
+        self._link, form = link, link.format
         self._own = form.transport == "zmq"
+        try:
+            if self._own:
+                self.ring = Ring.create(slots=form.slots, slot_bytes=form.slot_bytes)
+            else:
+                self.ring = Ring.attach(form.ring, slots=form.slots, slot_bytes=form.slot_bytes)
+        except DataError:
+            link.close()
+            raise
+        self.format = replace(form, transport="ring", ring=self.ring.name)
 
     @property
     def link(self) -> LinkReceiver:

@@ -1,0 +1,283 @@
+"""A graph as data: nodes and edges, written as YAML, JSON or Python, checked as a whole before anything starts.
+
+::
+
+    name: regions
+    nodes:
+      - {name: camera, kind: stream}
+      - {name: sums, kind: region_sums, parameters: {regions: [{name: a, x: 0, y: 0, width: 8, height: 8}]}}
+      - {name: file, kind: hdf5, group: writing}
+    edges:
+      - {from: camera, to: sums}
+      - {from: camera, to: file, policy: wait}
+      - {from: sums, to: file}
+
+*Policy*: `wait` never loses (back-pressure to the detector), `drop` skips blocks when the reader is behind, `latest`
+keeps only the newest. *Group*: nodes of one group share an actor, a process of its own; a node without one is alone.
+"""
+
+from __future__ import annotations
+
+import graphlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mamba.data_worker.frame import DataFormat
+from mamba.data_worker.nodes import Node, Sink, find_kind, list_kinds
+from mamba.errors import GraphInvalid, find_nearest
+
+Policy = Literal["wait", "drop", "latest"]
+_NAME = r"^[a-z][a-z0-9_]{0,31}$"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class NodeSpec(_Model):
+    """One node: what it is called, what kind it is, what is set on it."""
+
+    name: str = Field(pattern=_NAME)
+    kind: str
+    parameters: dict[str, Any] = {}
+    group: str = Field("", description="nodes of one group share an actor")
+
+
+class EdgeSpec(_Model):
+    """One edge, from a node's output to another's input."""
+
+    origin: str = Field(alias="from")
+    to: str
+    policy: Policy = "wait"
+
+
+class Graph(_Model):
+    """A checked graph: making one raises GraphInvalid when anything is wrong with it."""
+
+    name: str = Field(pattern=_NAME)
+    nodes: tuple[NodeSpec, ...] = Field(min_length=1)
+    edges: tuple[EdgeSpec, ...] = ()
+
+    def model_post_init(self, context: Any) -> None:
+        """Check what no single field can tell."""
+        _check(self)
+
+    def node(self, name: str) -> NodeSpec:
+        """The node of that name.
+
+        Raises:
+            GraphInvalid: no such node; names the nearest.
+        """
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise _Problem(("edges",), f"no node {name!r}", find_nearest(name, [n.name for n in self.nodes]))
+
+    def inputs_of(self, name: str) -> list[EdgeSpec]:
+        """Edges into a node."""
+        return [edge for edge in self.edges if edge.to == name]
+
+    def outputs_of(self, name: str) -> list[EdgeSpec]:
+        """Edges out of a node."""
+        return [edge for edge in self.edges if edge.origin == name]
+
+    def group_of(self, name: str) -> str:
+        """Which actor a node lives in."""
+        return self.node(name).group or name
+
+    def order(self) -> list[str]:
+        """Names of the nodes, each after its inputs."""
+        before = {node.name: {edge.origin for edge in self.inputs_of(node.name)} for node in self.nodes}
+        return list(graphlib.TopologicalSorter(before).static_order())
+
+    def dump(self) -> dict[str, Any]:
+        """As plain data, for YAML, JSON and the wire; `parse_graph` reads it back."""
+        return self.model_dump(by_alias=True, exclude_defaults=True, mode="json")
+
+    def dump_yaml(self) -> str:
+        """As YAML."""
+        return yaml.safe_dump(self.dump(), sort_keys=False)
+
+    def dump_json(self) -> str:
+        """As JSON."""
+        return json.dumps(self.dump())
+
+
+class _Problem(GraphInvalid):
+    """A GraphInvalid that still knows where in the data it was found."""
+
+    def __init__(self, location: tuple[int | str, ...], what: str, remedy: str, seen: str = "") -> None:
+        self.location = location
+        super().__init__(what, seen=seen, remedy=remedy)
+
+
+def load_graph(path: Path) -> Graph:
+    """Read a graph from a YAML or JSON file.
+
+    Raises:
+        GraphInvalid: cannot be read, or is not a graph that can run; names file, line and the nearest known name.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise GraphInvalid(f"graph {path}: cannot be read", seen=str(error), remedy="name another file") from None
+    return parse_graph(text, source=str(path))
+
+
+def parse_graph(data: str | dict[str, Any], *, source: str = "") -> Graph:
+    """Read a graph from YAML or JSON text, or from plain data; `source` is named in errors.
+
+    Raises:
+        GraphInvalid: see `load_graph`.
+    """
+    text = data if isinstance(data, str) else json.dumps(data, indent=1)
+    label = f"graph {source}" if source else "graph"
+    try:
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}" if mark else ""
+        seen = getattr(error, "problem", None) or str(error)
+        raise GraphInvalid(f"{label}{where}: is not YAML", seen=seen, remedy="mend that line") from None
+    if not isinstance(raw, dict) or tree is None:
+        raise GraphInvalid(f"{label}: is not a mapping", seen=type(raw).__name__, remedy="start it with 'name: …'")
+    try:
+        return Graph.model_validate(raw)
+    except _Problem as error:
+        problem = error
+    except ValidationError as error:
+        problem = _explain(error, Graph, ())
+    where = f"{label} line {_line(tree, problem.location)}"
+    raise GraphInvalid(f"{where}: {problem.what}", seen=problem.seen, remedy=problem.remedy)
+
+
+def build_node(spec: NodeSpec) -> Node:
+    """Make the plain node of a spec.
+
+    Raises:
+        GraphInvalid: unknown kind, or parameters it does not take.
+    """
+    kind = find_kind(spec.kind)
+    try:
+        parameters = kind.takes.model_validate(spec.parameters)
+    except ValidationError as error:
+        raise _explain(error, kind.takes, ("parameters",), f"node {spec.name!r}: ") from None
+    return kind(spec.name, parameters)
+
+
+def plan_formats(graph: Graph, detector: DataFormat) -> dict[str, DataFormat | None]:
+    """What each node puts out when the detector sends `detector`.
+
+    Raises:
+        GraphInvalid: a node cannot work on what it would get, such as a region beyond the frame.
+    """
+    out: dict[str, DataFormat | None] = {}
+    for name in graph.order():
+        node = build_node(graph.node(name))
+        inputs = {edge.origin: form for edge in graph.inputs_of(name) if (form := out[edge.origin])}
+        out[name] = node.plan(inputs or {"detector": detector})
+    return out
+
+
+def _check(graph: Graph) -> None:
+    built: dict[str, Node] = {}
+    for at, spec in enumerate(graph.nodes):
+        if spec.name in built:
+            raise _Problem(("nodes", at, "name"), f"node {spec.name!r} stands twice", "give one another name")
+        if spec.kind not in list_kinds():
+            where = ("nodes", at, "kind")
+            raise _Problem(
+                where, f"node {spec.name!r}: unknown kind {spec.kind!r}", find_nearest(spec.kind, list_kinds())
+            )
+        try:
+            built[spec.name] = build_node(spec)
+        except _Problem as problem:
+            raise _Problem(("nodes", at, *problem.location), problem.what, problem.remedy, problem.seen) from None
+    _check_edges(graph, built)
+    try:
+        graph.order()
+    except graphlib.CycleError as error:
+        cycle = " → ".join(error.args[1])
+        raise _Problem(("edges",), "the edges form a cycle", "take one of them out", cycle) from None
+    for at, spec in enumerate(graph.nodes):
+        _check_inputs(graph, built, at, spec.name)
+    if sum(isinstance(node, Sink) for node in built.values()) != 1:
+        raise _Problem(("nodes",), "a graph needs exactly one sink that keeps frames", "add a node of kind 'hdf5'")
+    if sum(not node.accepts for node in built.values()) != 1:
+        raise _Problem(("nodes",), "a graph needs exactly one source", "have one node of kind 'stream'")
+
+
+def _check_edges(graph: Graph, built: dict[str, Node]) -> None:
+    seen: set[tuple[str, str]] = set()
+    for at, edge in enumerate(graph.edges):
+        for key, name in (("from", edge.origin), ("to", edge.to)):
+            if name not in built:
+                raise _Problem(("edges", at, key), f"no node {name!r}", find_nearest(name, list(built)))
+        if (edge.origin, edge.to) in seen:
+            raise _Problem(("edges", at), f"edge {edge.origin} → {edge.to} stands twice", "keep one of them")
+        seen.add((edge.origin, edge.to))
+        port = built[edge.origin].output
+        if port is None or port not in built[edge.to].accepts:
+            what = f"{edge.to!r} cannot take {'anything' if port is None else port} from {edge.origin!r}"
+            takes = ", ".join(built[edge.to].accepts) or "nothing"
+            raise _Problem(("edges", at), what, f"{edge.to!r} takes: {takes}")
+
+
+def _check_inputs(graph: Graph, built: dict[str, Node], at: int, name: str) -> None:
+    ports = [built[edge.origin].output for edge in graph.inputs_of(name)]
+    for port, (least, most) in built[name].accepts.items():
+        if not least <= ports.count(port) <= most:
+            wanted = str(least) if least == most else f"{least} to {most}"
+            raise _Problem(
+                ("nodes", at),
+                f"node {name!r}: {wanted} input of {port} needed",
+                "mend the edges",
+                f"{ports.count(port)}",
+            )
+    if built[name].output is not None and not graph.outputs_of(name):
+        raise _Problem(("nodes", at), f"node {name!r}: nothing takes its {built[name].output}", "add an edge from it")
+
+
+def _explain(
+    error: ValidationError, model: type[BaseModel], prefix: tuple[int | str, ...], owner: str = ""
+) -> _Problem:
+    first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+    location = first["loc"]
+    name = ".".join(str(step) for step in location)
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(model, location[:-1])
+        return _Problem((*prefix, *location), f"{owner}unknown key {name!r}", find_nearest(str(location[-1]), known))
+    if first["type"] == "missing":
+        return _Problem((*prefix, *location[:-1]), f"{owner}{name!r} is missing", f"add {location[-1]!r}")
+    seen = repr(first["input"])
+    what = f"{owner}{name!r} cannot be used" if name else f"{owner}cannot be used"
+    return _Problem((*prefix, *location), what, first["msg"], seen if len(seen) < 80 else seen[:77] + "…")
+
+
+def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    for step in location:
+        if isinstance(step, int):
+            continue
+        annotation: Any = next(f.annotation for n, f in model.model_fields.items() if step in (n, f.alias))
+        model = next(a for a in (*getattr(annotation, "__args__", ()), annotation) if isinstance(a, type))
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _line(node: yaml.Node, location: tuple[int | str, ...]) -> int:
+    """Line of what stands at `location`, or of the innermost part of it that exists."""
+    line = node.start_mark.line + 1
+    for step in location:
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if key.value == str(step):
+                    line, node = key.start_mark.line + 1, value
+                    break
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+            line = node.start_mark.line + 1
+    return line

@@ -1,0 +1,203 @@
+"""Bookkeeping of frame numbers: produced = written + missing, exactly, whatever was lost, repeated or late.
+
+*Produced*: frame numbers 0 … n-1 the detector says existed. *Received*: seen by the source. *Written*: in the file and
+acknowledged after a flush. *Missing*: produced and not written; each range names the node that lost it, and why. Order
+is by frame number, never by time. The book lives outside the actors, so that none of them can take it along.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from mamba.errors import DataError
+
+
+class MissingRange(NamedTuple):
+    """Frames `first` to `last`, both included, that are not in the file."""
+
+    first: int
+    last: int
+    node: str
+    reason: str
+
+    @property
+    def frames(self) -> int:
+        """How many."""
+        return self.last - self.first + 1
+
+
+class RangeSet:
+    """A set of integers kept as sorted, disjoint, non-touching ranges; adding is O(log n) plus what is merged."""
+
+    def __init__(self) -> None:
+        self._firsts: list[int] = []
+        self._ends: list[int] = []  # one past the last
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """Pairs (first, count)."""
+        return ((first, end - first) for first, end in zip(self._firsts, self._ends, strict=True))
+
+    def __contains__(self, number: int) -> bool:
+        at = bisect_right(self._firsts, number) - 1
+        return at >= 0 and number < self._ends[at]
+
+    @property
+    def end(self) -> int:
+        """One past the largest number; 0 when empty."""
+        return self._ends[-1] if self._ends else 0
+
+    def add(self, first: int, count: int) -> int:
+        """Add `count` numbers from `first`; returns how many were new."""
+        if count <= 0:
+            return 0
+        end = first + count
+        low = bisect_left(self._ends, first)
+        high = bisect_right(self._firsts, end)
+        known = sum(max(0, min(end, self._ends[i]) - max(first, self._firsts[i])) for i in range(low, high))
+        if low < high:
+            merged_first, merged_end = min(first, self._firsts[low]), max(end, self._ends[high - 1])
+        else:
+            merged_first, merged_end = first, end
+        self._firsts[low:high] = [merged_first]
+        self._ends[low:high] = [merged_end]
+        self._size += count - known
+        return count - known
+
+    def gaps(self, first: int, end: int) -> Iterator[tuple[int, int]]:
+        """Ranges (first, end) inside [first, end) that are not in the set."""
+        at = first
+        for known_first, known_end in zip(self._firsts, self._ends, strict=True):
+            if known_end <= at:
+                continue
+            if known_first >= end:
+                break
+            if known_first > at:
+                yield at, known_first
+            at = known_end
+        if at < end:
+            yield at, end
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """One dataset of the raw file; `shape` is its final one."""
+
+    file: Path
+    path: str
+    shape: tuple[int, ...]
+    dtype: str
+    units: str
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The account of one arm; made by `Book.settle`, so `produced == written + missing frames` holds.
+
+    Attributes:
+        frames_per_s: written frames over `seconds`.
+        seconds: from the first block's arrival to the last acknowledgement.
+        duplicates: frames that came again and were left out.
+        reason: why it ended early; empty for a complete arm.
+    """
+
+    produced: int
+    written: int
+    missing: tuple[MissingRange, ...] = ()
+    frames_per_s: float = 0.0
+    seconds: float = 0.0
+    files: tuple[Path, ...] = ()
+    datasets: dict[str, DatasetInfo] = field(default_factory=dict)
+    duplicates: int = 0
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        if self.produced != self.written + self.missing_frames:
+            raise DataError(
+                "ledger: does not add up",
+                seen=f"{self.produced} produced, {self.written} written, {self.missing_frames} missing",
+            )
+
+    @property
+    def missing_frames(self) -> int:
+        """How many frames are missing."""
+        return sum(gap.frames for gap in self.missing)
+
+
+class Book:
+    """Takes reports in any order and settles them."""
+
+    def __init__(self) -> None:
+        self.received, self.written = RangeSet(), RangeSet()
+        self.duplicates = 0
+        self._lost: list[MissingRange] = []
+        self._lost_numbers = RangeSet()
+        self._declared: int | None = None
+
+    @property
+    def produced(self) -> int:
+        """Frame numbers known to have existed: what the detector declared, or more if more were seen."""
+        return max(self._declared or 0, self.received.end, self.written.end, self._lost_numbers.end)
+
+    @property
+    def missing(self) -> int:
+        """Frames known to be lost so far: dropped on the way, or skipped by the detector."""
+        skipped = sum(end - first for first, end in self.received.gaps(0, self.received.end))
+        return skipped + len(self._lost_numbers)
+
+    def declare(self, produced: int) -> None:
+        """The detector says how many frame numbers existed."""
+        self._declared = max(produced, self._declared or 0)
+
+    def add_received(self, first: int, count: int) -> None:
+        """The source saw these frames; what it saw before counts as duplicate."""
+        self.duplicates += count - self.received.add(first, count)
+
+    def add_written(self, first: int, count: int) -> None:
+        """The file holds these frames for good."""
+        self.written.add(first, count)
+
+    def add_lost(self, first: int, count: int, *, node: str, reason: str) -> None:
+        """A node had to give these frames up; if they are written after all, that counts."""
+        if self._lost_numbers.add(first, count):
+            self._lost.append(MissingRange(first, first + count - 1, node, reason))
+
+    def settle(self, *, last_node: str, reason: str) -> tuple[MissingRange, ...]:
+        """All missing ranges, sorted; what nobody reported is `detector: not sent`, or `last_node: reason`."""
+        missing: list[MissingRange] = []
+        for first, end in self.written.gaps(0, self.produced):
+            blamed = RangeSet()
+            for lost in self._lost:
+                low, high = max(first, lost.first), min(end, lost.last + 1)
+                for a, b in list(blamed.gaps(low, high)) if low < high else ():
+                    missing.append(MissingRange(a, b - 1, lost.node, lost.reason))
+                if low < high:
+                    blamed.add(low, high - low)
+            for a, b in blamed.gaps(first, end):
+                missing.extend(self._blame(a, b, last_node, reason))
+        return _merge(sorted(missing))
+
+    def _blame(self, first: int, end: int, last_node: str, reason: str) -> Iterator[MissingRange]:
+        unsent = RangeSet()
+        for a, b in self.received.gaps(first, end):
+            unsent.add(a, b - a)
+            yield MissingRange(a, b - 1, "detector", "not sent")
+        for a, b in unsent.gaps(first, end):
+            yield MissingRange(a, b - 1, last_node, reason)
+
+
+def _merge(ranges: list[MissingRange]) -> tuple[MissingRange, ...]:
+    merged: list[MissingRange] = []
+    for gap in ranges:
+        if merged and merged[-1].last + 1 == gap.first and merged[-1][2:] == gap[2:]:
+            merged[-1] = merged[-1]._replace(last=gap.last)
+        else:
+            merged.append(gap)
+    return tuple(merged)
