@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 import zmq
@@ -24,22 +24,23 @@ _DROP_BYTES = 256 * 2**20
 _HIGH_WATER_MARK = 10_000
 
 
-@dataclass(eq=False)
 class Call:
-    """One request on its way to its answer; exactly one of the answers sends."""
+    """One request on its way to its answer; the first answer is sent, a second one is a mistake of ours.
 
-    server: RequestServer
-    request: Request
-    envelope: list[bytes] = field(repr=False)
-    answered: bool = False
+    `source` is "client", or "console" for what IPython itself asks of its host.
+    """
+
+    def __init__(self, request: Request, send: Callable[[Rep], None], *, source: str = "client") -> None:
+        self.request, self.source = request, source
+        self._send: Callable[[Rep], None] | None = send
 
     def reply(self, rep: Rep) -> None:
-        """Answer with a reply that is ready; a client that is gone loses it, and so does a second answer."""
-        if self.answered:
-            log.warning("%s: answered twice", self.request.typ)
+        """Answer with a reply that is ready; a client that is gone loses it."""
+        if self._send is None:
+            log.error("%s: answered twice", self.request.typ)
             return
-        self.answered = True
-        self.server.send(self.envelope, dump_reply(rep, self.request.echo))
+        send, self._send = self._send, None
+        send(rep)
 
     def succeed(self, value: Any) -> None:
         """Answer with a result, which is ready."""
@@ -48,6 +49,19 @@ class Call:
     def fail(self, error: BaseException) -> None:
         """Answer with an error."""
         self.reply(make_error(error))
+
+
+def answer(handlers: Handlers, call: Call) -> None:
+    """Call the handler of a request and send what it returns or raises, unless it will answer later."""
+    try:
+        value = handlers.call(call.request, call)
+        if value is not PENDING:
+            call.succeed(value)
+    except MambaError as error:
+        call.fail(error)
+    except Exception as error:  # a handler's mistake is its client's answer, never the end of the server
+        log.exception("%s: its handler raised", call.request.typ)
+        call.fail(error)
 
 
 class RequestServer:
@@ -62,16 +76,15 @@ class RequestServer:
         self.socket.sndhwm = self.socket.rcvhwm = _HIGH_WATER_MARK
         self.socket.bind(endpoint)
 
-    def serve(self, *, limit: int = 100) -> bool:
-        """Take up to `limit` requests that are there; False when none is left, so that others get their turn."""
+    def serve(self, *, limit: int = 100) -> None:
+        """Take up to `limit` requests that are there; more of them wait, so that others get their turn."""
         for _ in range(limit):
             try:
                 frames = self.socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
-                return False
+                return
             self.count += 1
             self._take(frames)
-        return True
 
     def _take(self, frames: list[bytes]) -> None:
         # what stands up to the first empty frame is the way back
@@ -90,19 +103,7 @@ class RequestServer:
             echo = {"id": message["id"]} if "id" in message and scalar else {}
             self.send(envelope, dump_reply(make_error(error), echo))
             return
-        self.answer(Call(self, request, envelope))
-
-    def answer(self, call: Call) -> None:
-        """Call the handler of a request and send what it returns or raises, unless it will answer later."""
-        try:
-            value = self.handlers.call(call.request, call)
-            if value is not PENDING:
-                call.succeed(value)
-        except MambaError as error:
-            call.fail(error)
-        except Exception as error:  # a handler's mistake is its client's answer, never the end of the server
-            log.exception("%s: its handler raised", call.request.typ)
-            call.fail(error)
+        answer(self.handlers, Call(request, lambda rep: self.send(envelope, dump_reply(rep, request.echo))))
 
     def send(self, envelope: list[bytes], frame: bytes) -> None:
         """Send a reply; a client that is gone, or never reads, loses it."""

@@ -1,0 +1,145 @@
+"""The host's side of the agent link (`mamba.wire.agent_link`).
+
+Values stay in their typed form: the host passes them on unopened.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import zmq
+
+from mamba.errors import MambaError, ZError
+from mamba.session.loop import Loop, Timer
+from mamba.wire.agent_link import LinkMessage
+from mamba.wire.messages import Rep, dump_json, make_error
+
+log = logging.getLogger(__name__)
+
+OnAnswer = Callable[[Rep], None]
+"""Gets the agent's answer, or the error that stands for it."""
+
+
+class Agent:
+    """One ROUTER socket, the agent that said hello, and the questions it has not answered yet.
+
+    Args:
+        loop: polls the socket.
+        context: makes it.
+        endpoint: `RuntimeDirectory.agent`.
+        accepts: whether a process id is the console's; others are not listened to.
+        on_message: called with every message but answers.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        context: zmq.Context[zmq.Socket[bytes]],
+        endpoint: str,
+        *,
+        accepts: Callable[[int], bool],
+        on_message: Callable[[LinkMessage], None],
+    ) -> None:
+        self._loop, self._accepts, self._on_message = loop, accepts, on_message
+        self._identity: bytes | None = None
+        self._numbers = itertools.count(1)
+        self._pending: dict[str, tuple[OnAnswer, Timer]] = {}
+        self._socket = context.socket(zmq.ROUTER)
+        self._socket.linger = 200
+        self._socket.sndhwm = self._socket.rcvhwm = 0
+        self._socket.router_mandatory = True
+        self._socket.bind(endpoint)
+        loop.watch_reader(self._socket, self._receive)
+
+    @property
+    def connected(self) -> bool:
+        """Whether an agent said hello."""
+        return self._identity is not None
+
+    def send(self, message: LinkMessage) -> None:
+        """Send a message, whose values are ready; without an agent it is lost, and said so."""
+        if self._identity is None:
+            log.warning("%s: no agent is connected", message["typ"])
+            return
+        try:
+            self._socket.send_multipart([self._identity, dump_json(message)], zmq.NOBLOCK)
+        except zmq.ZMQError as error:  # the process is going; its end is reported by the terminal
+            log.warning("%s: cannot reach the agent: %s", message["typ"], error)
+
+    def ask(self, typ: str, fields: dict[str, Any], *, timeout_s: float, on_answer: OnAnswer) -> None:
+        """Ask the agent; `on_answer` is called once, with code `console-silent` when nothing comes in time."""
+        number = f"q{next(self._numbers)}"
+
+        def give_up() -> None:
+            self._pending.pop(number, None)
+            desc = f"{fields.get('verb', typ)}: the console did not answer within {timeout_s:g} s"
+            on_answer(make_error(ZError("console-silent", f"{desc}; 'mambactl console' shows what it does")))
+
+        self._pending[number] = (on_answer, self._loop.call_later(timeout_s, give_up))
+        self.send({"typ": typ, "id": number, **fields})
+
+    def end(self, error: MambaError) -> None:
+        """The agent is gone: every open question is answered with `error`."""
+        self._identity = None
+        pending, self._pending = self._pending, {}
+        for on_answer, timer in pending.values():
+            timer.cancel()
+            on_answer(make_error(error))
+
+    def _receive(self) -> None:
+        # bounded: 10,000 documents in a row must not keep a ping waiting
+        for _ in range(50):
+            try:
+                frames = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                self._take(frames[0], _load(frames))
+            except (ValueError, RecursionError) as error:
+                log.error("agent: a message that cannot be read: %s", error)
+
+    def _take(self, identity: bytes, message: LinkMessage) -> None:
+        typ = message["typ"]
+        if typ == "hello":
+            if not self._accepts(int(message.get("pid", -1))):
+                log.warning("agent: process %s is not the console of this session", message.get("pid"))
+                return
+            self._identity = identity
+        if identity != self._identity:
+            log.warning("agent: %s from somebody who is not the console", typ)
+        elif typ == "answer":
+            self._answer(str(message.get("id")), message.get("rep"))
+        else:
+            self._on_message(message)
+
+    def _answer(self, number: str, rep: Any) -> None:
+        if not isinstance(rep, dict) or "err" not in rep:
+            raise ValueError(f"answer {number} without a reply")
+        on_answer, timer = self._pending.pop(number, (None, None))
+        if on_answer is None or timer is None:
+            log.warning("agent: answer %s came too late", number)
+            return
+        timer.cancel()
+        on_answer(rep)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._loop.forget(self._socket)
+        self._socket.close()
+
+
+def _load(frames: list[bytes]) -> LinkMessage:
+    if len(frames) != 2:
+        raise ValueError(f"{len(frames) - 1} frames")
+    message = json.loads(frames[1].decode("utf-8", "surrogatepass"), parse_constant=_refuse)
+    if not isinstance(message, dict) or not isinstance(message.get("typ"), str):
+        raise ValueError("no object with a typ")
+    return message
+
+
+def _refuse(word: str) -> NoReturn:
+    raise ValueError(f"{word} is not JSON")

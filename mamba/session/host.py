@@ -1,0 +1,252 @@
+"""The session host: one process that owns the terminal and the sockets, and outlives IPython.
+
+Here the parts are put together; each part knows only what it is given.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import zmq
+
+from mamba.errors import Cancelled, ConsoleDied
+from mamba.runtime import RuntimeDirectory
+from mamba.session.agent import Agent
+from mamba.session.commands import CommandQueue
+from mamba.session.join_server import JoinServer
+from mamba.session.keys import KeysServer
+from mamba.session.loop import Loop, Timer
+from mamba.session.receipts import Receipts
+from mamba.session.requests import make_died_error, make_handlers
+from mamba.session.state import SessionState
+from mamba.session.terminal import CTRL_C, Terminal
+from mamba.wire.agent_link import LinkMessage
+from mamba.wire.messages import make_request
+from mamba.wire.publisher import Publisher
+from mamba.wire.server import Call, RequestServer, answer
+
+log = logging.getLogger(__name__)
+
+GRACE_S = 5.0
+"""How long IPython may take to abort its run and end, before it is killed."""
+
+
+class SessionHost:
+    """One session; `run` returns when it has ended.
+
+    Args:
+        runtime: the folder whose lock "session" the caller holds.
+        command: starts the console.
+        env: environment of the console.
+        profile: path of the profile, for who asks.
+        person: who measures, until somebody logs in.
+    """
+
+    def __init__(
+        self, runtime: RuntimeDirectory, *, command: Sequence[str], env: Mapping[str, str], profile: str, person: str
+    ) -> None:
+        self._runtime, self._command, self._env, self._profile = runtime, command, env, profile
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._left_on_purpose = False
+        self._died_of = ""
+        self._ending = False
+        self._kill_timer: Timer | None = None
+        self._after_exit: Callable[[], None] | None = None
+        self.started = time.monotonic()
+        self.loop = Loop()
+        self.state = SessionState(person)
+        self.publisher = Publisher(self._context, runtime.notify)
+        self.receipts = Receipts(runtime.logs / "commands.jsonl")
+        self.agent = Agent(
+            self.loop,
+            self._context,
+            runtime.agent,
+            accepts=lambda pid: pid == self.terminal.pid,
+            on_message=self._take_message,
+        )
+        self.commands = CommandQueue(
+            self.loop, self.receipts, deliver=self.agent.send, publish=lambda t, f: self._publish(t, f)
+        )
+        self.terminal = Terminal(
+            self.loop, runtime.transcript, on_output=lambda output: self.join_server.show(output), on_exit=self._on_exit
+        )
+        self.join_server = JoinServer(self.loop, runtime.terminal, self.terminal, self._type_keys)
+        self.keys = KeysServer(self.loop, self._context, runtime.keys, self._type_keys)
+        self.handlers = make_handlers(self)
+        self.server = RequestServer(self._context, runtime.rpc, self.handlers)
+        self.loop.watch_reader(self.server.socket, self.server.serve)
+
+    def run(self) -> None:
+        """Start the console and serve until SIGTERM, SIGINT or SIGHUP."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            self.loop.on_signal(number, self.end)
+        self._start_console()
+        try:
+            self.loop.run()
+        finally:
+            self._close()
+
+    def describe(self) -> dict[str, Any]:
+        """Process ids, sockets and profile."""
+        runtime = self._runtime
+        return {
+            "pid": os.getpid(),
+            "console_pid": self.terminal.pid,
+            "sockets": {
+                "rpc": runtime.rpc,
+                "notify": runtime.notify,
+                "keys": runtime.keys,
+                "terminal": str(runtime.terminal),
+            },
+            "profile": self._profile,
+            "transcript": str(runtime.transcript),
+        }
+
+    # the console's life
+
+    def _start_console(self) -> None:
+        self._left_on_purpose, self._died_of = False, ""
+        self.state.begin_console()
+        self.terminal.start(self._command, self._env)
+        self._runtime.write_state("session", self.describe())
+        self._publish("session/started", {"pid": self.terminal.pid})
+
+    def _end_console(self, after: Callable[[], None]) -> None:
+        """Ask IPython to end, wait for a bounded time, kill it; then `after`."""
+        self._after_exit = after
+        if self.terminal.pid is None:
+            self._run_after_exit()
+        elif self._kill_timer is None:
+            self.terminal.send_signal(signal.SIGTERM)
+            self._kill_timer = self.loop.call_later(GRACE_S, self._kill_console)
+
+    def _kill_console(self) -> None:
+        log.warning("console: has not ended within %g s, killed", GRACE_S)
+        self.terminal.kill()
+
+    def _run_after_exit(self) -> None:
+        after, self._after_exit = self._after_exit, None
+        if after is not None:
+            after()
+
+    def _on_exit(self, status: int) -> None:
+        if self._kill_timer is not None:
+            self._kill_timer.cancel()
+            self._kill_timer = None
+        self._died_of = self._explain_exit(status)
+        log.log(logging.INFO if self._ending or self._left_on_purpose else logging.ERROR, "console: %s", self._died_of)
+        self.state.end_console(self._died_of)
+        error = self.make_died()
+        self.commands.end(error)
+        self.agent.end(error)
+        self._publish("session/died", {"reason": self._died_of})
+        self.terminal.show(f"\r\n[mamba] console: {self._died_of}\r\n".encode())
+        self.join_server.dismiss(f"the console has ended: {self._died_of}", status=int(status != 0))
+        self._runtime.write_state("session", self.describe())
+        self._run_after_exit()
+
+    def _explain_exit(self, status: int) -> str:
+        how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+        if self._ending or self._after_exit is not None:
+            return f"ended by its host ({how})"
+        return f"left on purpose ({how})" if self._left_on_purpose else how
+
+    def make_died(self) -> ConsoleDied:
+        """The error of who needs the console now that it is gone."""
+        return make_died_error(self._died_of)
+
+    def restart_console(self, on_started: Callable[[], None]) -> None:
+        """End IPython if it lives, start a new one, then call `on_started`."""
+
+        def start() -> None:
+            if not self._ending:
+                self._start_console()
+                on_started()
+
+        self._end_console(start)
+
+    def end(self) -> None:
+        """End the session; asked a second time, at once."""
+        if self._ending:
+            self.terminal.kill()
+            return
+        self._ending = True
+        self.commands.cancel_waiting(Cancelled("command: withdrawn, since the session is ending"))
+        self._end_console(self.loop.stop)
+
+    def _close(self) -> None:
+        (self._runtime.path / "session.json").unlink(missing_ok=True)
+        self.loop.forget(self.server.socket)
+        closable = (self.server, self.keys, self.agent, self.join_server, self.publisher, self.terminal, self.receipts)
+        for part in (*closable, self.loop):
+            part.close()
+        self._context.term()
+
+    # what comes in
+
+    def interrupt(self) -> int:
+        """Ctrl-C: withdraw what waits, interrupt what runs; returns how many were withdrawn."""
+        count = self.commands.cancel_waiting(Cancelled("command: withdrawn, since the session was interrupted"))
+        self.terminal.interrupt()
+        return count
+
+    def _type_keys(self, keys: bytes) -> bool:
+        if CTRL_C in keys:
+            self.commands.cancel_waiting(Cancelled("command: withdrawn, since Ctrl-C was pressed in the console"))
+        return self.terminal.write(keys)
+
+    def set_person(self, person: str) -> None:
+        """Somebody logged in, or ("") out."""
+        self.state.logged_in = person
+        if self.agent.connected:
+            self.agent.send({"typ": "session/person", "person": person})
+        self._publish("session/person", {"person": self.state.person})
+
+    def _publish(self, typ: str, fields: dict[str, Any]) -> None:
+        notice = self.publisher.publish(typ, fields)
+        if typ.startswith("scan/"):
+            self.state.last_run.take(notice)
+
+    def _take_message(self, message: LinkMessage) -> None:
+        typ = message["typ"]
+        if typ.startswith("cell/"):
+            self.commands.take(message)
+        elif typ == "notice":
+            body = dict(message["body"])
+            self._publish(str(body.pop("typ")), body)
+        elif typ == "state":
+            self._take_state(message)
+        elif typ == "ready":
+            self.commands.begin()
+        elif typ == "hello":
+            self._take_hello(message)
+        elif typ == "request":
+            self._take_request(message)
+        elif typ == "bye":
+            self._left_on_purpose = True
+        else:
+            log.warning("agent: %r is no message of the link", typ)
+
+    def _take_hello(self, message: LinkMessage) -> None:
+        log.info("agent: hello from process %s", message.get("pid"))
+        self.agent.send({"typ": "session/person", "person": self.state.logged_in})
+
+    def _take_state(self, message: LinkMessage) -> None:
+        before = self.state.run
+        changed = self.state.update(message)
+        run = self.state.run
+        if any(run.get(key) != before.get(key) for key in ("state", "uid", "reason")):
+            self._publish("run/state", {**run, "id": run.get("scan_id")})
+        if "devices" in changed:
+            self._publish("devices/changed", {"devices": self.state.devices})
+
+    def _take_request(self, message: LinkMessage) -> None:
+        number = message["id"]
+        request = make_request({**(message.get("args") or {}), "typ": message["verb"]})
+        call = Call(request, lambda rep: self.agent.send({"typ": "reply", "id": number, "rep": rep}), source="console")
+        answer(self.handlers, call)

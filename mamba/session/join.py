@@ -1,0 +1,122 @@
+"""Join the running console from this terminal (`mambactl console`), and leave it running with Ctrl-].
+
+The terminal is made raw and given back as it was, however this ends.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import sys
+import termios
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mamba.errors import ConnectionLost, FacilityError, NotRunning
+from mamba.session.join_protocol import END, KEYS, OUTPUT, Splitter, pack, pack_size
+
+LEAVE = b"\x1d"
+"""Ctrl-]: leave, and leave the console running."""
+_READ_BYTES = 64 * 1024
+# what a program may have switched on in the terminal: mouse, bracketed paste, hidden cursor, colours
+_RESET = b"\x1b[?1000l\x1b[?1006l\x1b[?2004l\x1b[?25h\x1b[0m\r\n"
+
+
+def join(runtime_dir: Path) -> int:
+    """Join the console of this runtime directory; returns the exit status: 0 after leaving or `exit`, 1 if it died.
+
+    Raises:
+        NotRunning: no console runs there.
+        FacilityError: standard input is no terminal.
+        ConnectionLost: the session host ended.
+    """
+    if not (os.isatty(sys.stdin.fileno()) and os.isatty(sys.stdout.fileno())):
+        raise FacilityError("console: this is no terminal", remedy="send single commands with 'mambactl run TEXT'")
+    with _connect(runtime_dir) as stream, _resizes() as resized, _raw(sys.stdin.fileno()):
+        _send_size(stream)
+        status, farewell = _exchange(stream, resized)
+    sys.stdout.write(f"{farewell}\n")
+    sys.stdout.flush()
+    return status
+
+
+def _connect(runtime_dir: Path) -> socket.socket:
+    path = runtime_dir / "terminal"
+    stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        stream.connect(str(path))
+    except OSError as error:
+        stream.close()
+        raise NotRunning(
+            f"{runtime_dir}: no console runs here",
+            seen=f"{path.name}: {error.strerror or error}",
+            remedy="start it with 'mambactl up', or name another folder with MAMBA_RUNTIME_DIR",
+        ) from None
+    return stream
+
+
+@contextmanager
+def _raw(descriptor: int) -> Iterator[None]:
+    before = termios.tcgetattr(descriptor)
+    tty.setraw(descriptor)
+    try:
+        yield
+    finally:
+        _write_all(sys.stdout.fileno(), _RESET)
+        termios.tcsetattr(descriptor, termios.TCSAFLUSH, before)
+
+
+@contextmanager
+def _resizes() -> Iterator[int]:
+    """A descriptor that can be read after the window changed."""
+    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    previous_fd = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    previous = signal.signal(signal.SIGWINCH, lambda _number, _frame: None)
+    try:
+        yield reader
+    finally:
+        signal.signal(signal.SIGWINCH, previous)
+        signal.set_wakeup_fd(previous_fd)
+        os.close(reader)
+        os.close(writer)
+
+
+def _send_size(stream: socket.socket) -> None:
+    columns, rows = os.get_terminal_size(sys.stdout.fileno())
+    stream.sendall(pack_size(rows, columns))
+
+
+def _exchange(stream: socket.socket, resized: int) -> tuple[int, str]:
+    """Forward both ways until somebody ends it; returns the exit status and what to say."""
+    keyboard, splitter = sys.stdin.fileno(), Splitter()
+    while True:
+        ready, _, _ = select.select([stream, keyboard, resized], [], [])
+        if resized in ready:
+            os.read(resized, 1000)
+            _send_size(stream)
+        if stream in ready:
+            data = stream.recv(_READ_BYTES)
+            if not data:
+                raise ConnectionLost("console: the session host ended", remedy="see its log; 'mambactl up' starts anew")
+            for kind, body in splitter.feed(data):
+                if kind == END:
+                    return body[0], f"[mamba] {body[1:].decode('utf-8', 'replace')}"
+                if kind == OUTPUT:
+                    _write_all(sys.stdout.fileno(), body)
+        if keyboard in ready:
+            keys, leaves, _ = os.read(keyboard, _READ_BYTES).partition(LEAVE)
+            if keys:
+                stream.sendall(pack(KEYS, keys))
+            if leaves:
+                return 0, "[mamba] left; the console runs on, 'mambactl console' joins it again"
+            if not keys:
+                return 0, "[mamba] left: this terminal was closed; the console runs on"
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]

@@ -1,0 +1,164 @@
+"""The socket by which people join the running console, see what it writes and type into it.
+
+Several may join; the window is as large as the smallest of theirs. Who does not read loses the connection, never the
+session its speed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+from mamba.session.join_protocol import END, KEYS, OUTPUT, SIZE, Splitter, pack, unpack_size
+from mamba.session.loop import Loop
+from mamba.session.terminal import Terminal
+
+log = logging.getLogger(__name__)
+
+_MAX_UNREAD_BYTES = 8 * 2**20
+_READ_BYTES = 64 * 1024
+
+
+class JoinServer:
+    """Listens on `path` (mode 0600), for the same user only.
+
+    Args:
+        loop: watches the sockets.
+        path: of the Unix socket.
+        terminal: what is joined.
+        on_keys: gets what people type; what it returns is not looked at.
+    """
+
+    def __init__(self, loop: Loop, path: Path, terminal: Terminal, on_keys: Callable[[bytes], object]) -> None:
+        self._loop, self._path, self._terminal, self._on_keys = loop, path, terminal, on_keys
+        self._joined: list[_Joined] = []
+        path.unlink(missing_ok=True)  # ours: the lock says that nobody else runs here
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        previous = os.umask(0o177)
+        try:
+            self._socket.bind(str(path))
+        finally:
+            os.umask(previous)
+        self._socket.listen(8)
+        loop.watch_reader(self._socket.fileno(), self._accept)
+
+    @property
+    def count(self) -> int:
+        """How many have joined."""
+        return len(self._joined)
+
+    def _accept(self) -> None:
+        try:
+            stream, _ = self._socket.accept()
+        except OSError as error:
+            log.warning("terminal socket: %s", error)
+            return
+        _pid, uid, _gid = struct.unpack("3i", stream.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        if uid != os.getuid():
+            log.warning("terminal socket: uid %d was refused", uid)
+            stream.close()
+            return
+        stream.setblocking(False)
+        joined = _Joined(self._loop, stream, on_message=self._take, on_gone=self._leave)
+        self._joined.append(joined)
+        if self._terminal.backlog:
+            joined.send(pack(OUTPUT, self._terminal.backlog))
+
+    def _take(self, joined: _Joined, kind: bytes, data: bytes) -> None:
+        if kind == KEYS:
+            self._on_keys(data)
+        elif kind == SIZE:
+            joined.size = unpack_size(data)
+            self._fit_window()
+
+    def _fit_window(self) -> None:
+        sizes = [joined.size for joined in self._joined if joined.size is not None and all(joined.size)]
+        if sizes:
+            self._terminal.resize(min(rows for rows, _ in sizes), min(columns for _, columns in sizes))
+
+    def _leave(self, joined: _Joined) -> None:
+        self._joined.remove(joined)
+        if self._joined:
+            self._fit_window()
+
+    def show(self, output: bytes) -> None:
+        """Send output to everybody."""
+        message = pack(OUTPUT, output)
+        for joined in tuple(self._joined):
+            joined.send(message)
+
+    def dismiss(self, reason: str, *, status: int) -> None:
+        """The console has ended: tell everybody why, with the status their program exits with."""
+        for joined in tuple(self._joined):
+            joined.send(pack(END, bytes([status]) + reason.encode("utf-8", "replace")))
+            joined.close()
+
+    def close(self) -> None:
+        """Stop listening and remove the socket."""
+        self.dismiss("the session has ended", status=0)
+        self._loop.forget(self._socket.fileno())
+        self._socket.close()
+        self._path.unlink(missing_ok=True)
+
+
+class _Joined:
+    """One who joined."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        stream: socket.socket,
+        *,
+        on_message: Callable[[_Joined, bytes, bytes], None],
+        on_gone: Callable[[_Joined], None],
+    ) -> None:
+        self.size: tuple[int, int] | None = None
+        self._loop, self._stream = loop, stream
+        self._on_message, self._on_gone = on_message, on_gone
+        self._splitter = Splitter()
+        self._unsent = bytearray()
+        loop.watch_reader(stream.fileno(), self._receive)
+
+    def send(self, message: bytes) -> None:
+        self._unsent += message
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._stream.fileno() < 0:
+            return
+        try:
+            while self._unsent:
+                del self._unsent[: self._stream.send(self._unsent[:_READ_BYTES])]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.close()
+            return
+        if len(self._unsent) > _MAX_UNREAD_BYTES:
+            log.warning("terminal: somebody who joined does not read; dropped")
+            self.close()
+            return
+        self._loop.watch_writer(self._stream.fileno(), self._flush if self._unsent else None)
+
+    def _receive(self) -> None:
+        try:
+            data = self._stream.recv(_READ_BYTES)
+            for kind, body in self._splitter.feed(data):
+                self._on_message(self, kind, body)
+        except BlockingIOError:
+            return
+        except (OSError, ValueError) as error:
+            log.warning("terminal: %s", error)
+            data = b""
+        if not data:
+            self.close()
+
+    def close(self) -> None:
+        if self._stream.fileno() >= 0:
+            self._loop.forget(self._stream.fileno())
+            self._stream.close()
+            self._on_gone(self)

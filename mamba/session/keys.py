@@ -1,0 +1,51 @@
+"""Raw terminal input as in the paper's Figure 3(d): bytes in, empty bytes back once they are on their way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import zmq
+
+from mamba.session.loop import Loop
+
+MAX_KEYS = 2**20
+"""Bytes of one request."""
+
+
+class KeysServer:
+    """A REP socket; a refused request is answered with the reason instead of empty bytes."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        context: zmq.Context[zmq.Socket[bytes]],
+        endpoint: str,
+        type_keys: Callable[[bytes], bool],
+    ) -> None:
+        self._loop, self._type_keys = loop, type_keys
+        self._socket = context.socket(zmq.REP)
+        self._socket.linger = 200
+        self._socket.maxmsgsize = 64 * MAX_KEYS
+        self._socket.bind(endpoint)
+        loop.watch_reader(self._socket, self._serve)
+
+    def _serve(self) -> None:
+        try:
+            frames = self._socket.recv_multipart(zmq.NOBLOCK)
+        except zmq.Again:
+            return
+        self._socket.send(self._take(frames))
+
+    def _take(self, frames: list[bytes]) -> bytes:
+        if len(frames) != 1:
+            return b"bad-request: send the keys in one frame"
+        if len(frames[0]) > MAX_KEYS:
+            return b"bad-request: at most 1 MiB at once"
+        if not self._type_keys(frames[0]):
+            return b"not typed: the console has ended, or does not read its keys"
+        return b""
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._loop.forget(self._socket)
+        self._socket.close()
