@@ -22,12 +22,16 @@ class _Model(BaseModel):
 class FieldLayout(_Model):
     """One field; exactly one of `key`, `value` and `log_ratio` is given."""
 
-    key: str | None = Field(None, description="recorded key whose values these are (a link, no copy)")
-    value: str | float | int | list[float] | None = Field(None, description="a constant")
-    log_ratio: tuple[str, str] | None = Field(None, description="keys (I0, I1): the field is −ln(I1/I0), no unit")
-    units: str = Field("", description="unit of a constant; recorded keys bring their own")
-    long_name: str = Field("", description="label of an axis in a plot")
-    per_point: bool = Field(False, description="a constant list with one item per planned point; cut to those measured")
+    key: str | None = Field(default=None, description="recorded key whose values these are (a link, no copy)")
+    value: str | float | int | list[float] | None = Field(default=None, description="a constant")
+    log_ratio: tuple[str, str] | None = Field(
+        default=None, description="keys (I0, I1): the field is −ln(I1/I0), no unit"
+    )
+    units: str = Field(default="", description="unit of a constant; recorded keys bring their own")
+    long_name: str = Field(default="", description="label of an axis in a plot")
+    per_point: bool = Field(
+        default=False, description="a constant list with one item per planned point; cut to those measured"
+    )
 
 
 class GroupLayout(_Model):
@@ -38,16 +42,16 @@ class GroupLayout(_Model):
     )
     nx_class: str
     fields: dict[str, FieldLayout]
-    signal: str = Field("", description="for NXdata: which field is plotted")
-    axes: str = Field("", description="for NXdata: against which field")
-    default: str = Field("", description="the group in it that a viewer plots first")
+    signal: str = Field(default="", description="for NXdata: which field is plotted")
+    axes: str = Field(default="", description="for NXdata: against which field")
+    default: str = Field(default="", description="the group in it that a viewer plots first")
 
 
 class Layout(_Model):
     """What the entry of one run contains beside what every entry contains."""
 
-    definition: str = Field("", description="NeXus application definition that the groups fulfil")
-    default: str = Field("data", description="the group that a viewer plots first")
+    definition: str = Field(default="", description="NeXus application definition that the groups fulfil")
+    default: str = Field(default="data", description="the group that a viewer plots first")
     groups: tuple[GroupLayout, ...]
 
     def keys(self) -> set[str]:

@@ -22,6 +22,7 @@ from mamba.scans.consumers import Consumer, GuardedConsumer
 from mamba.scans.nexus import NexusWriter
 from mamba.scans.scan_numbers import ScanNumbers
 from mamba.scans.upstream_costs import remove_plan_stack_cost
+from mamba.scans.verdict import VerdictKeeper
 
 _RECORDED_VERSIONS = ("mamba-beamline", "bluesky", "ophyd", "event-model", "numpy", "h5py", "pytango")
 
@@ -32,6 +33,7 @@ class BeamlineRunEngine(RunEngine):
     Attributes:
         writer: the NeXus writer that is subscribed first, so that a run's files are complete when a later consumer
             sees its stop document.
+        verdicts: what is wrong with each run, subscribed second.
         guards: the consumers that were subscribed, with their failures.
     """
 
@@ -40,11 +42,17 @@ class BeamlineRunEngine(RunEngine):
         self.guards: dict[int, GuardedConsumer] = {}
         self.register_command("close_run", self._close_run_with_reason)
         self.writer = NexusWriter(directory)
+        self.verdicts = VerdictKeeper(self.writer.files_of)
         self.subscribe(self.writer)
+        self.subscribe(self.verdicts)
 
     def files_of(self, uid: str) -> list[Path]:
         """Files that the run with start uid `uid` left, the NeXus master file first; empty for an unknown run."""
         return self.writer.files_of(uid)
+
+    def problems_of(self, uid: str) -> list[str]:
+        """What is wrong with the finished run `uid`, one sentence each; empty when all is well."""
+        return self.verdicts.problems_of(uid)
 
     def subscribe(self, func: Consumer, name: str = "all") -> int:
         """As bluesky's, but a consumer that raises is logged and counted instead of ending the run.

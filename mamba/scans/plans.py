@@ -1,0 +1,168 @@
+"""Plans of Mamba: an acquisition of frames; and the ones of bluesky that people use most, under one roof.
+
+*Acquisition*: a camera runs by itself at its own rate, its frames go through the data worker to a file, and the run
+engine waits for the *ledger*, which says of every frame whether it was written. Pausing the run engine does not pause
+the camera; ending the run ends camera and graph.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any
+
+from bluesky import preprocessors
+from bluesky.plan_stubs import mv, mvr, sleep
+from bluesky.plans import count, grid_scan, list_scan, rel_list_scan, rel_scan, scan
+from bluesky.utils import FailedStatus, Msg, RequestAbort, RequestStop
+
+from mamba.errors import BadValue, DataError, FramesMissing
+
+__all__ = [
+    "acquire",
+    "count",
+    "grid_scan",
+    "list_scan",
+    "mv",
+    "mvr",
+    "rel_list_scan",
+    "rel_scan",
+    "scan",
+    "sleep",
+]
+
+log = logging.getLogger(__name__)
+
+Plan = Generator[Msg, Any, Any]
+
+FRAMES, LEDGER = "frames", "ledger"
+"""Streams of an acquisition: the frames themselves (in their own file), and the counts of the ledger."""
+
+_CLEAN_END_S = 10.0
+
+
+def acquire(
+    camera: Any,
+    *,
+    frames: int,
+    exposure_s: float | None = None,
+    period_s: float = 0.0,
+    md: dict[str, Any] | None = None,
+) -> Plan:
+    """Take `frames` frames with one camera, through its graph to a file.
+
+    Args:
+        camera: the detector, `D.camera`.
+        frames: how many.
+        exposure_s: exposure of one frame, s; None leaves it as it is.
+        period_s: time from frame to frame, s; 0 is as fast as it goes without loss.
+        md: more metadata for the run.
+
+    Returns:
+        The uid of the run.
+
+    Raises:
+        BadValue: no positive number of frames, or a negative time; nothing was armed.
+        FramesMissing: frames are missing although the camera was to hold until there is room for them.
+        DataError: camera or graph failed; both are at rest, what was written stays readable.
+    """
+    _check(camera, frames=frames, exposure_s=exposure_s, period_s=period_s)
+    metadata = {
+        "plan_name": "acquire",
+        "motors": [],
+        "detectors": [camera.name],
+        "num_frames": frames,
+        "plan_args": {"camera": camera.name, "frames": frames, "exposure_s": exposure_s, "period_s": period_s},
+        **(md or {}),
+    }
+    settings = {"frames": frames, "exposure_s": exposure_s, "period_s": period_s}
+
+    @preprocessors.stage_decorator([camera])
+    @preprocessors.run_decorator(md=metadata)
+    def take() -> Plan:
+        yield from _wait((yield Msg("prepare", camera, settings, group="prepare")))
+        yield Msg("declare_stream", None, camera, name=FRAMES, collect=True)
+        # frames that were taken cannot be taken back: a resumed run goes on, it repeats nothing
+        yield from preprocessors.rewindable_wrapper(_take_frames(camera), False)
+
+    return (yield from take())
+
+
+def _check(camera: Any, *, frames: int, exposure_s: float | None, period_s: float) -> None:
+    if isinstance(frames, bool) or frames != int(frames) or frames < 1:
+        raise BadValue(f"{camera.name}: cannot take {frames!r} frames", remedy="ask for one frame or more")
+    for name, value in (("exposure_s", exposure_s), ("period_s", period_s)):
+        if value is not None and not 0 <= value < float("inf"):
+            raise BadValue(f"{camera.name}: {name} cannot be {value!r}", remedy="give seconds, 0 or more")
+
+
+def _take_frames(camera: Any) -> Plan:
+    yield from _wait((yield Msg("kickoff", camera, group="kickoff")))
+    status = yield Msg("complete", camera, group="complete")
+    try:
+        yield from _wait(status)
+    except (RequestStop, RequestAbort):
+        yield from _end_early(camera, status)
+        raise
+    yield from _record(camera)
+    _judge(camera)
+
+
+def _wait(status: Any) -> Plan:
+    """Wait for a status, through pauses, and raise what it failed with."""
+    try:
+        while not status.done:
+            yield Msg("wait_for", None, [_future_of(status)])
+    except FailedStatus as failed:
+        raise failed.__cause__ or failed from None
+    if not status.success:
+        raise status.exception()
+
+
+def _future_of(status: Any) -> Callable[[], Awaitable[None]]:
+    async def wait_until_done() -> None:
+        loop, done = asyncio.get_running_loop(), asyncio.Event()
+        status.add_callback(lambda _: loop.call_soon_threadsafe(done.set))
+        await done.wait()
+
+    return wait_until_done
+
+
+def _end_early(camera: Any, status: Any) -> Plan:
+    """Let the camera end cleanly, so that the frames so far are in the file and in the documents."""
+    try:
+        camera.stop(success=True)
+        yield Msg("wait_for", None, [_future_of(status)], timeout=_CLEAN_END_S)
+        yield from _record(camera)
+    except Exception:  # clean-up after an end that was asked for: what fails here is told, unstaging aborts the rest
+        log.warning("%s: did not end cleanly within %g s", camera.name, _CLEAN_END_S, exc_info=True)
+
+
+def _record(camera: Any) -> Plan:
+    yield Msg("collect", camera, stream=False, return_payload=False, name=FRAMES)
+    yield Msg("create", None, name=LEDGER)
+    yield Msg("read", camera)
+    yield Msg("save")
+
+
+def _judge(camera: Any) -> None:
+    ledger = camera.ledger
+    if ledger is None:
+        raise DataError(
+            f"{camera.name}: has no ledger of this acquisition", remedy="look at the log of the data worker"
+        )
+    lost = ledger.produced - ledger.written
+    if lost and _policy_of(camera) != "drop":
+        ranges = ", ".join(f"{gap.first}–{gap.last} ({gap.node}: {gap.reason})" for gap in ledger.missing[:3])
+        raise FramesMissing(
+            f"{camera.name}: {lost} of {ledger.produced} frames are missing",
+            seen=ranges + (" …" if len(ledger.missing) > 3 else ""),
+            remedy="look at the named node; what was written is in the file",
+        )
+
+
+def _policy_of(camera: Any) -> str:
+    policy: Any = getattr(camera, "overflow_policy", "hold")
+    value = policy.get() if hasattr(policy, "get") else policy
+    return str(getattr(value, "name", value)).lower()
