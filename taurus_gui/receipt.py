@@ -1,0 +1,61 @@
+"""What became of a command: the session host's receipt as windows show it and as the operator hands it back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """One command, waiting, running or done.
+
+    `err` is "" for success, else the code on the wire, `desc` its description; `result` is the decoded value of the
+    cell; `state` is "waiting", "running", "done" or "refused" (it never became a command, so `id` is "").
+    """
+
+    id: str
+    text: str
+    origin: str = ""
+    person: str = ""
+    state: str = "waiting"
+    n: int | None = None
+    duration_s: float = 0.0
+    files: tuple[str, ...] = ()
+    err: str = ""
+    desc: str = ""
+    result: Any = None
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.state in ("done", "refused")
+
+    @property
+    def outcome(self) -> str:
+        """One line: the error's first line, or the result ("" while it runs and for None)."""
+        if self.err:
+            first = self.desc.splitlines()[0] if self.desc.strip() else self.err
+            return first if self.err == "exc" else f"{first} ({self.err})"
+        return "" if self.result is None else " ".join(repr(self.result).split())
+
+
+def read_receipt(fields: dict[str, Any]) -> Receipt:
+    """The receipt in a `cmd/running` or `cmd/done` notice, a `cmd/status` answer or the history of `state`."""
+    rep = fields.get("rep")
+    state = "done" if isinstance(rep, dict) else str(fields.get("state") or "running")
+    rep = rep if isinstance(rep, dict) else {}
+    err = str(rep.get("err") or "")
+    return Receipt(
+        id=str(fields.get("id") or ""),
+        text=str(fields.get("text") or ""),
+        origin=str(fields.get("origin") or ""),
+        person=str(fields.get("person") or ""),
+        state=state,
+        n=fields.get("n"),
+        duration_s=float(fields.get("duration_s") or 0.0),
+        files=tuple(str(file) for file in fields.get("files") or ()),
+        err=err,
+        desc=str(rep.get("desc") or "") if err else "",
+        result=None if err else rep.get("ret"),
+    )

@@ -1,0 +1,92 @@
+"""Colours, fonts and the style sheet: quiet, so that what moves or is wrong stands out."""
+
+from __future__ import annotations
+
+from taurus.external.qt import QtGui, QtWidgets
+
+INK, MUTED, LINE, PAPER, PANEL = "#1f2933", "#66737f", "#d5dbe1", "#ffffff", "#f4f6f8"
+ACCENT, GOOD, BUSY, WARN, BAD = "#1f6feb", "#2e7d4f", "#1f6feb", "#b7791f", "#c0392b"
+CURVE = "#1f6feb"
+
+STATE_COLOURS = {
+    "ON": GOOD,
+    "OPEN": GOOD,
+    "EXTRACT": GOOD,
+    "CLOSE": MUTED,
+    "INSERT": MUTED,
+    "OFF": MUTED,
+    "STANDBY": WARN,
+    "MOVING": BUSY,
+    "RUNNING": BUSY,
+    "INIT": BUSY,
+    "ALARM": WARN,
+    "DISABLE": MUTED,
+    "FAULT": BAD,
+    "UNKNOWN": MUTED,
+}
+"""Tango state → colour of its badge."""
+
+STYLE_SHEET = f"""
+QWidget {{ color: {INK}; }}
+QMainWindow, QDockWidget, QScrollArea, QScrollArea > QWidget > QWidget {{ background: {PANEL}; }}
+QDockWidget::title {{ background: {PANEL}; padding: 7px 10px 5px 10px; border-bottom: 1px solid {LINE}; }}
+QDockWidget {{ font-weight: 600; }}
+QDockWidget > QWidget {{ font-weight: 400; }}
+QMainWindow::separator {{ background: {PANEL}; width: 6px; height: 6px; }}
+QLineEdit, QPlainTextEdit, QComboBox, QListWidget, QTableView {{
+  background: {PAPER}; border: 1px solid {LINE}; border-radius: 4px; selection-background-color: {ACCENT}; }}
+QLineEdit {{ padding: 3px 6px; }}
+QComboBox {{ padding: 3px 6px; }}
+QLineEdit:focus, QPlainTextEdit:focus, QComboBox:focus {{ border-color: {ACCENT}; }}
+QLineEdit[invalid="true"], QPlainTextEdit[invalid="true"], QListWidget[invalid="true"] {{ border: 1px solid {BAD}; }}
+QPushButton {{ background: {PAPER}; border: 1px solid {LINE}; border-radius: 4px; padding: 4px 12px; }}
+QPushButton:hover {{ border-color: {ACCENT}; }}
+QPushButton:pressed {{ background: {LINE}; }}
+QPushButton:disabled {{ color: #a8b2bb; background: {PANEL}; }}
+QPushButton[role="run"] {{ background: {ACCENT}; border-color: {ACCENT}; color: white; font-weight: 600; }}
+QPushButton[role="run"]:pressed {{ background: #174fa8; }}
+QPushButton[role="run"]:disabled {{ background: #a9c7f7; border-color: #a9c7f7; color: white; }}
+QPushButton[role="stop"]:enabled {{ color: {BAD}; border-color: {BAD}; }}
+QPushButton[role="small"] {{ padding: 3px 6px; min-width: 18px; }}
+QLabel[role="muted"] {{ color: {MUTED}; }}
+QLabel[role="head"] {{ color: {MUTED}; font-size: 11px; }}
+QLabel[role="error"] {{ color: {BAD}; }}
+QLabel[role="value"] {{ font-weight: 600; }}
+QLabel[role="badge"] {{ color: white; border-radius: 8px; padding: 1px 8px; font-size: 11px; }}
+QFrame#runBar {{ background: {PAPER}; border-bottom: 1px solid {LINE}; }}
+QProgressBar {{ border: 1px solid {LINE}; border-radius: 4px; background: {PAPER}; text-align: center; height: 18px; }}
+QProgressBar::chunk {{ background: #9cc2f8; border-radius: 3px; }}
+QHeaderView::section {{ background: {PANEL}; border: none; border-bottom: 1px solid {LINE}; padding: 4px 6px;
+  color: {MUTED}; }}
+QTableView {{ gridline-color: {PANEL}; alternate-background-color: #fafbfc; }}
+QToolTip {{ color: {INK}; background: {PAPER}; border: 1px solid {LINE}; }}
+"""
+
+
+def apply_style(app: QtWidgets.QApplication) -> None:
+    """Dress the application: Fusion, a readable font, one style sheet."""
+    app.setStyle("Fusion")
+    font = QtGui.QFont("DejaVu Sans")
+    font.setPixelSize(13)
+    app.setFont(font)
+    palette = app.palette()
+    palette.setColor(QtGui.QPalette.Window, QtGui.QColor(PANEL))
+    palette.setColor(QtGui.QPalette.Highlight, QtGui.QColor(ACCENT))
+    app.setPalette(palette)
+    app.setStyleSheet(STYLE_SHEET)
+
+
+def make_fixed_font() -> QtGui.QFont:
+    """The font of command text."""
+    font = QtGui.QFont("DejaVu Sans Mono")
+    font.setStyleHint(QtGui.QFont.Monospace)
+    font.setPixelSize(13)
+    return font
+
+
+def set_property(widget: QtWidgets.QWidget, name: str, value: object) -> None:
+    """Set a dynamic property that the style sheet asks for, and have the widget painted accordingly."""
+    if widget.property(name) != value:
+        widget.setProperty(name, value)
+        widget.style().unpolish(widget)
+        widget.style().polish(widget)
