@@ -17,6 +17,9 @@ Frame = NDArray[np.uint16]
 SPOT_CENTRES = ((0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75))
 """Centres of the four spots, as fractions of height and width."""
 
+LARGEST_PREVIEW = 256
+"""Longest side of a preview (pixels)."""
+
 SMALLEST_SIDE = 16
 """Smallest height and width of a frame (pixels)."""
 
@@ -67,7 +70,7 @@ def read_number(frame: Frame) -> int:
     return int(np.ascontiguousarray(frame.reshape(-1)[:4]).view(_STAMP)[0])
 
 
-def reduce_preview(frame: Frame, largest: int = 256) -> Frame:
+def reduce_preview(frame: Frame, largest: int = LARGEST_PREVIEW) -> Frame:
     """Every n-th pixel, such that neither side is longer than `largest`."""
     step = max(1, math.ceil(max(frame.shape) / largest))
     return np.ascontiguousarray(frame[::step, ::step])
