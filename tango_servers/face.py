@@ -14,7 +14,7 @@ import tango
 from tango import DevState
 from tango.server import Device
 
-from mamba.errors import BadValue, LimitExceeded, MambaError, find_nearest
+from mamba.errors import BadValue, LimitExceeded, MambaError
 from tango_servers.launch import get_truth, memory
 from tango_servers.truth import TruthRecord
 
@@ -31,6 +31,10 @@ class Face(Device):
         """Read the properties, announce that State and Status are pushed."""
         super().init_device()
         self.announces("State", "Status")
+
+    def delete_device(self) -> None:
+        """End of the server, Init, or restart: save the set points now."""
+        memory.save()
 
     @property
     def truth(self) -> TruthRecord:
@@ -70,7 +74,11 @@ class Face(Device):
 
     def show_set_point(self, attribute: str, value: float | int) -> None:
         """Give the attribute a set point without a write: at start-up, and where a stopped move ended."""
-        self.get_device_attr().get_w_attr_by_name(attribute).set_write_value(value)
+        try:
+            self.get_device_attr().get_w_attr_by_name(attribute).set_write_value(value)
+        except tango.DevFailed as failure:
+            # Tango shows no set point outside the limits; they were narrowed since, and State says so.
+            self.warn_stream("%s", f"{attribute}: no set point shown: {failure.args[0].desc}")
 
     @contextmanager
     def refusing(self, what: str) -> Iterator[None]:
@@ -89,14 +97,11 @@ class Face(Device):
         told.severity = tango.ErrSeverity.ERR
         return cast(Exception, tango.DevFailed(told))
 
-    def refuse_property(self, name: str, value: object, known: list[str]) -> Exception:
-        """The Tango error for a property that none of the known values fits; raised by init_device."""
-        error = BadValue(
-            f"{self.get_name()}: property {name} is {value!r}",
-            seen=find_nearest(str(value), known),
-            remedy="correct the property and call Init",
+    def bad_property(self, name: str, value: object, seen: str) -> BadValue:
+        """The error for a property that cannot be used; State is FAULT with it, since the server must still start."""
+        return BadValue(
+            f"{self.get_name()}: property {name} is {value!r}", seen=seen, remedy="correct the property and call Init"
         )
-        return self.refuse("API_InvalidArgs", error, "init_device")
 
 
 def _find_reason(error: MambaError) -> str:

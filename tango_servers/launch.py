@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import tango
 from tango.server import Device, run
 
 from tango_servers.memory import Memory
@@ -51,7 +52,9 @@ def run_server(server: str, classes: Sequence[type[Device]], arguments: Sequence
     if folder:
         _Process.truth = TruthRecord(Path(folder) / f"{server}-{given[0]}.jsonl")
     try:
-        run(classes, args=[server, *given], post_init_callback=_tell_ready)
+        run(classes, args=[server, *given], post_init_callback=_tell_ready, raises=True)
+    except tango.DevFailed as failure:
+        sys.exit(f"{server}/{given[0]} cannot run: {failure.args[0].desc.strip()}")
     finally:
         join_pacers()
         memory.close()

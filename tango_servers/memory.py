@@ -53,13 +53,12 @@ class Memory:
             self._condition.notify()
 
     def close(self) -> None:
-        """Save what is not saved yet and end."""
+        """End the thread, at the end of the server; its devices have saved before, while the ORB was there."""
         self._closed.set()
         with self._condition:
             self._condition.notify()
         if self._thread is not None:
             self._thread.join(5.0)
-        self._save()
 
     def _run(self) -> None:
         pause_s = _GATHER_S
@@ -68,9 +67,10 @@ class Memory:
                 with self._condition:
                     self._condition.wait_for(lambda: bool(self._unsaved) or self._closed.is_set())
                 if not self._closed.wait(pause_s):
-                    pause_s = _GATHER_S if self._save() else _RETRY_S
+                    pause_s = _GATHER_S if self.save() else _RETRY_S
 
-    def _save(self) -> bool:
+    def save(self) -> bool:
+        """Write what is not saved yet; False when the database does not take it (it is kept for the next time)."""
         with self._condition:
             batch, self._unsaved = self._unsaved, {}
         if not batch:

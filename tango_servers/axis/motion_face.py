@@ -12,7 +12,7 @@ import time
 from typing import ClassVar, Protocol
 
 from tango import AttrWriteType, DevState
-from tango.server import attribute, command
+from tango.server import attribute, command, device_property
 
 from mamba.errors import BadValue
 from tango_servers.axis.model import AxisModel
@@ -52,6 +52,9 @@ class MotionFace(Face):
         followed: attributes pushed while it moves.
     """
 
+    LowerLimit = device_property(dtype=float, doc="Lowest set point that may be asked for; not set: no limit.")
+    UpperLimit = device_property(dtype=float, doc="Highest set point that may be asked for; not set: no limit.")
+
     moved: ClassVar[str] = "Position"
     followed: ClassVar[tuple[str, ...]] = ("Position",)
 
@@ -64,9 +67,13 @@ class MotionFace(Face):
             self._order: tuple[float, float] | None = None  # from, to; None when nothing was ordered
             self._stopped = False
             self._set_up_model()
-        self._apply_properties()
         self._pushed_s = 0.0
         self._pacer = Pacer(self.get_name(), self._tick, self.fail)
+        self._unusable: BadValue | None = None
+        try:
+            self._apply_properties()
+        except BadValue as error:
+            self._unusable = error
         self.show_set_point(self.moved, self.where())
         self._show_standing()
 
@@ -78,6 +85,7 @@ class MotionFace(Face):
             threading.Event().wait(max(0.0, self.drive.end_s - time.monotonic()))
         self._finish()
         self._pacer.close()
+        super().delete_device()
 
     # What a subclass says of its model.
 
@@ -107,7 +115,16 @@ class MotionFace(Face):
         raise NotImplementedError
 
     def _apply_properties(self) -> None:
+        """Take over the properties; BadValue for one that cannot be used."""
         raise NotImplementedError
+
+    def check_properties(self, **above_zero: float) -> None:
+        """Refuse properties that are not above zero, and limits in the wrong order."""
+        for name, value in above_zero.items():
+            if not value > 0:
+                raise self.bad_property(name, value, "not above 0")
+        if self.LowerLimit is not None and self.UpperLimit is not None and not self.LowerLimit < self.UpperLimit:
+            raise self.bad_property("LowerLimit", self.LowerLimit, f"not below UpperLimit, {self.UpperLimit:g}")
 
     # Moving.
 
@@ -116,6 +133,8 @@ class MotionFace(Face):
         self._finish()
         origin = self.where()
         with self.refusing(f"write_{self.moved}"):
+            if self._unusable is not None:
+                raise self._unusable
             self.mechanism.move(target)
         with self._lock:
             self._order, self._stopped = (origin, target), False
@@ -162,7 +181,9 @@ class MotionFace(Face):
 
     def _show_standing(self) -> None:
         place = f"{self.where():.6g}"
-        if not self.mechanism.within_limits:
+        if self._unusable is not None:
+            self.show(DevState.FAULT, str(self._unusable))
+        elif not self.mechanism.within_limits:
             self.show(DevState.ALARM, f"stands at {place}, outside its limits; move it back between them")
         elif self._stopped:
             self.show(DevState.ON, f"was stopped at {place}; ready")

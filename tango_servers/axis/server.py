@@ -21,8 +21,6 @@ class Axis(MotionFace):
 
     Unit = device_property(dtype=str, default_value="mm", doc="Unit of all positions of this axis.")
     Format = device_property(dtype=str, default_value="%.4f", doc="How positions are displayed.")
-    LowerLimit = device_property(dtype=float, doc="Lowest position that may be asked for; not set: no limit.")
-    UpperLimit = device_property(dtype=float, doc="Highest position that may be asked for; not set: no limit.")
     DefaultVelocity = device_property(
         dtype=float, default_value=5.0, doc="Cruising speed (unit/s) until Velocity is written."
     )
@@ -58,6 +56,11 @@ class Axis(MotionFace):
         self.model.place(memory.recall_number(self.get_name(), "Position", self.InitialPosition))
 
     def _apply_properties(self) -> None:
+        self.check_properties(
+            DefaultVelocity=self.DefaultVelocity,
+            DefaultAcceleration=self.DefaultAcceleration,
+            EncoderResolution=self.EncoderResolution,
+        )
         self.model.lower, self.model.upper = self.LowerLimit, self.UpperLimit
         self.model.encoder_resolution = self.EncoderResolution
         shown = {"unit": self.Unit, "format": self.Format}

@@ -51,6 +51,7 @@ class Camera(CameraSettings):
         self._pacer.close()
         if self._acquisition is not None:
             self._acquisition.close()
+        super().delete_device()
 
     @property
     def _armed(self) -> Acquisition | None:

@@ -1,8 +1,8 @@
 """One acquisition: a thread that draws frames straight into the blocks of a data stream, at their times; no Tango.
 
-*Produced* frames existed; *sent* ones went out in a block; *dropped* ones existed but found no free block (`drop` only).
-At the end produced = sent + dropped. With `hold` the camera waits for a free block and frame numbers wait with it; the
-time it was held shifts the following frames, so that none is hurried. With `drop` time and numbers go on.
+*Produced* frames existed; *sent* ones went out in a block; *dropped* ones existed but found no free block (only with
+`drop`). At the end produced = sent + dropped. With `hold` the camera waits for a free block, and frame numbers with it;
+the time it was held shifts the following frames, so that none is hurried. With `drop` time and numbers go on.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import time
 from tango import AttrWriteType, DevState
 from tango.server import attribute, command, device_property
 
+from mamba.errors import BadValue
 from tango_servers.face import EVENT_PERIOD_S, Face, memory
 from tango_servers.ion_chamber.model import Expectation, IonChamberModel
 from tango_servers.launch import run_server
@@ -33,19 +34,25 @@ class IonChamber(Face):
         if not hasattr(self, "model"):
             self.model = IonChamberModel(name=name)
             self.model.integration_s = memory.recall_number(name, "IntegrationTime", self.DefaultIntegrationTime)
-        self.model.expect = self.make_expectation()
         self._pushed_s = 0.0
         self._pacer = Pacer(name, self._tick, self.fail)
         self.show_set_point("IntegrationTime", self.model.integration_s)
-        self.show(DevState.ON, "ready")
+        self._unusable: BadValue | None = None
+        try:
+            self.model.expect = self.make_expectation()
+            self.show(DevState.ON, "ready")
+        except BadValue as error:
+            self._unusable = error
+            self.show(DevState.FAULT, str(error))
 
     def delete_device(self) -> None:
         """End a running count."""
         self.model.abort()
         self._pacer.close()
+        super().delete_device()
 
     def make_expectation(self) -> Expectation:
-        """Where the counts come from; a virtual beamline gives its light."""
+        """Where the counts come from; a virtual beamline gives its light. BadValue for a wrong property."""
         rate = float(self.SteadyRate)
         return lambda start_s, end_s: rate * (end_s - start_s)
 
@@ -91,6 +98,8 @@ class IonChamber(Face):
         if self.model.finish():
             self._close("ready")
         with self.refusing("Start"):
+            if self._unusable is not None:
+                raise self._unusable
             self.model.start()
         self._pushed_s = time.monotonic()
         self.show(DevState.RUNNING, f"counts for {self.model.integration_s:g} s")

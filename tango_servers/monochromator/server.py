@@ -81,6 +81,13 @@ class Monochromator(MotionFace):
         self.model.place(memory.recall_number(self.get_name(), "Energy", self.InitialEnergy))
 
     def _apply_properties(self) -> None:
+        self.check_properties(
+            LatticeSpacing=self.LatticeSpacing,
+            DefaultVelocity=self.DefaultVelocity,
+            DefaultAcceleration=self.DefaultAcceleration,
+            EncoderResolution=self.EncoderResolution,
+            LowerLimit=self.LowerLimit,
+        )
         self.model.lower, self.model.upper = self.LowerLimit, self.UpperLimit
         self.model.spacing = self.LatticeSpacing
         self.model.bragg.encoder_resolution = self.EncoderResolution

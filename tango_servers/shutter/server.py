@@ -36,6 +36,7 @@ class Shutter(Face):
     def delete_device(self) -> None:
         """Forget the thread; the shutter carries out its last order."""
         self._pacer.close()
+        super().delete_device()
 
     def make_model(self) -> ShutterModel:
         """The model of this device; a virtual beamline gives the one of its world."""

@@ -9,6 +9,7 @@ import functools
 
 from tango.server import device_property
 
+from mamba.errors import find_nearest
 from tango_servers.axis.server import Axis
 from tango_servers.ion_chamber import server as ion_chamber
 from tango_servers.ion_chamber.model import Expectation
@@ -76,10 +77,10 @@ class IonChamber(ion_chamber.IonChamber):
     )
 
     def make_expectation(self) -> Expectation:
-        """The light where this chamber stands."""
+        """The light where this chamber stands; BadValue where it cannot stand."""
         places = {"incoming": get_world().expect_incoming, "transmitted": get_world().expect_transmitted}
         if self.Position not in places:
-            raise self.refuse_property("Position", self.Position, list(places))
+            raise self.bad_property("Position", self.Position, find_nearest(str(self.Position), list(places)))
         return places[self.Position]
 
     def read_energy(self) -> float | None:
