@@ -32,7 +32,8 @@ class Counter(TangoDevice):
     @property
     def preset(self) -> TangoSignal:
         """Another name of `count_time`."""
-        return self.count_time
+        signal: TangoSignal = self.count_time
+        return signal
 
     def trigger(self) -> Status:
         """Count once; the status ends when the counter is done.

@@ -27,9 +27,8 @@ class Group(MutableMapping[str, Any]):
     def __getitem__(self, key: str) -> Any:
         first, _, rest = key.partition(".")
         if first not in self._members:
-            raise UnknownDevice(
-                f"{self.name}.{key}: no such device", remedy=find_nearest(f"{self.name}.{first}", self._expressions())
-            )
+            known = [f"{self.name}.{member}" for member in self._members]
+            raise NoSuchMember(f"{self.name}.{key}: no such device", remedy=find_nearest(f"{self.name}.{first}", known))
         member = self._members[first]
         if not rest:
             return member
@@ -68,10 +67,7 @@ class Group(MutableMapping[str, Any]):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        try:
-            return self[name]
-        except UnknownDevice as error:
-            raise _NoSuchAttribute(error.what, seen=error.seen, remedy=error.remedy) from None
+        return self[name]
 
     def __setattr__(self, name: str, device: Any) -> None:
         self[name] = device
@@ -98,12 +94,11 @@ class Group(MutableMapping[str, Any]):
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001  # IPython's signature
         printer.text(f"{self.name}: …" if cycle else repr(self))
 
-    def _expressions(self) -> list[str]:
-        return [f"{self.name}.{key}" for key in self._members]
 
+class NoSuchMember(UnknownDevice, AttributeError, KeyError):
+    """A name that a group does not have: also what `hasattr`, `in` and tab completion expect to be raised."""
 
-class _NoSuchAttribute(UnknownDevice, AttributeError):
-    """What attribute access must raise so that `hasattr` and tab completion work."""
+    __str__ = Exception.__str__  # KeyError would show its text quoted, on one line
 
 
 def adopt(group: Group, name: str, device: Any) -> None:

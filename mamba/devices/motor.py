@@ -12,7 +12,7 @@ from ophyd import Component, FormattedComponent, Kind
 from mamba.devices.base import TangoDevice
 from mamba.devices.signal import TangoSignal, check_number
 from mamba.devices.waiting import Readings, Status, run_for_status, wait_until
-from mamba.errors import DeviceFault
+from mamba.errors import DeviceFault, DeviceTimeout
 
 
 class Motor(TangoDevice):
@@ -67,12 +67,13 @@ class Motor(TangoDevice):
     @property
     def egu(self) -> str:
         """Unit of the position."""
-        return self.readback.egu
+        return str(self.readback.egu)
 
     @property
     def limits(self) -> tuple[float, float]:
         """Lowest and highest target; (0, 0) without limits."""
-        return self.readback.limits
+        low, high = self.readback.limits
+        return (low, high)
 
     @property
     def low_limit(self) -> float:
@@ -134,23 +135,26 @@ class Motor(TangoDevice):
             info = self.readback.info
 
             def look(readings: Readings) -> None:
-                if status._watchers:
-                    current = readings[self._attribute].value
-                    way = target - start
-                    status.report(
-                        name=self.name, current=current, initial=start, target=target, unit=info.unit,
-                        precision=info.precision or 6, fraction=abs((target - current) / way) if way else 0.0,
-                        time_elapsed=time.monotonic() - began, time_remaining=None,
-                    )  # fmt: skip
+                current = readings[self._attribute].value
+                left = min(1.0, abs((target - current) / (target - start))) if target != start else 0.0
+                status.report(
+                    name=self.name, current=current, initial=start, target=target, unit=info.unit,
+                    precision=info.precision or 6, fraction=left, time_elapsed=time.monotonic() - began,
+                    time_remaining=None,
+                )  # fmt: skip
 
-            readings = wait_until(
-                self.link,
-                lambda readings: readings["State"].value != "MOVING",
-                attributes=("State", self._attribute),
-                timeout_s=wait_s,
-                doing=f"reach {info.show(target)}",
-                look=look,
-            )
+            try:
+                readings = wait_until(
+                    self.link,
+                    lambda readings: readings["State"].value != "MOVING",
+                    attributes=("State", self._attribute),
+                    timeout_s=wait_s,
+                    doing=f"reach {info.show(target)}",
+                    look=look,
+                )
+            except DeviceTimeout:
+                self.link.call("Stop")  # a move that nobody waits for any more must not go on
+                raise
             self._judge(start, target, readings)
 
     def _judge(self, start: float, target: float, readings: Readings) -> None:

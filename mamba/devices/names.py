@@ -79,20 +79,20 @@ def adopt_device(device: Any, expression: str) -> None:
     """
     if not all(part.isidentifier() for part in expression.split(".")):
         raise BadValue(f"{expression}: is not a name", remedy="use Python names joined by dots, such as M.stage.x")
-    parts = [_Part(part, path, _stands_for(part, device)) for part, path in _walk(device, expression)]
+    parts = list(_walk(device, expression, key_of(expression)))
     for part in parts:
         names.check(part.expression)
     for part in parts:
         names.remove(part.owner)
-        _rename(part, key_of(expression if part.is_whole else part.expression))
-        if not part.is_whole:
+        _rename(part)
+        if part.key == key_of(part.expression):
             names.add(part.expression, part.owner)
 
 
 def release_device(device: Any) -> None:
     """Free the names of a device that left its group; it keeps its `.name` until it is adopted again."""
-    for part, _ in _walk(device, getattr(device, "name", "")):
-        names.remove(part)
+    for part in _walk(device, device.name, key_of(device.name)):
+        names.remove(part.owner)
 
 
 def record_without_dots(device: Any) -> None:
@@ -106,39 +106,39 @@ def record_without_dots(device: Any) -> None:
     adopt_device(device, device.name)
 
 
-def _walk(device: Any, expression: str) -> Iterator[tuple[Any, str]]:
-    """The device and all its instantiated components with the expression of each; lazy ones are named when asked."""
-    yield device, expression
-    for attribute in getattr(device, "component_names", ()):
-        component = getattr(device, attribute)
-        yield from _walk(component, f"{expression}.{attribute}")
-
-
 @dataclass(frozen=True)
 class _Part:
-    """A device or component under its new expression; `is_whole`: a signal recorded under the whole device's key."""
+    """A device or component with its new expression and key; a motor's readback has the key of the motor."""
 
     owner: Any
     expression: str
-    is_whole: bool
+    key: str
 
 
-def _stands_for(part: Any, device: Any) -> bool:
-    """Whether a signal is recorded as the device itself, as a motor's readback is; told by the names until now."""
-    return part is not device and bool(part.name) and getattr(part, "key", key_of(part.name)) == key_of(device.name)
+def _walk(device: Any, expression: str, key: str) -> Iterator[_Part]:
+    """The device and all that is in it; whether a part stands for the whole is told by the keys until now."""
+    yield _Part(device, expression, key)
+    for attribute in getattr(device, "component_names", ()):
+        component = getattr(device, attribute)
+        path = f"{expression}.{attribute}"
+        yield from _walk(component, path, key if _key_now(component) == _key_now(device) else key_of(path))
 
 
-def _rename(part: _Part, key: str) -> None:
+def _key_now(device: Any) -> str:
+    return getattr(device, "key", "") or key_of(device.name)
+
+
+def _rename(part: _Part) -> None:
     owner, is_device = part.owner, hasattr(part.owner, "component_names")
     record_objects_by_key()
     if hasattr(owner, "record_as"):
-        owner.record_as(part.expression, key)
+        owner.record_as(part.expression, part.key)
     elif is_device or getattr(owner, "parent", None) is None:
         owner.name = part.expression
         if not is_device:
             _record_by_key(owner)
     else:
-        owner.name = key
+        owner.name = part.key
 
 
 def _record_by_key(signal: Any) -> None:

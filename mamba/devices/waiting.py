@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ophyd.status import DeviceStatus
+from ophyd.status import StatusBase
 
 from mamba.devices.attribute import Reading
 from mamba.devices.link import TangoLink, run_in_thread
@@ -31,12 +31,22 @@ _GRACE_S = 2.0
 """A server that does not answer for this long is gone; a shorter gap is a reconnection."""
 
 
-class Status(DeviceStatus):
-    """What bluesky waits for; `watch` reports progress as its progress bars want it."""
+class Status(StatusBase):
+    """What bluesky waits for; `watch` reports progress as its progress bars want it.
+
+    It has no time-out of its own: ophyd's would judge without asking the device.
+    """
 
     def __init__(self, device: Any) -> None:
-        super().__init__(device)
+        self.device = device
         self._watchers: list[Watcher] = []
+        super().__init__()
+
+    def __repr__(self) -> str:
+        outcome = "under way" if not self.done else "done" if self.success else "failed"
+        return f"Status({self.device.name}: {outcome})"
+
+    __str__ = __repr__
 
     def watch(self, watcher: Watcher) -> None:
         """Call `watcher(name=, current=, initial=, target=, unit=, precision=, fraction=, …)` now and then."""

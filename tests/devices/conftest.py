@@ -1,0 +1,90 @@
+"""A virtual beamline of real Tango servers, its devices, and a run engine."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bluesky import RunEngine
+
+from mamba.config import BUILT_IN_PROFILE, Profile, load_profile
+from mamba.devices import Group, build_devices, iter_devices
+from mamba.devices.link import close_links
+from tests.devices.support import rig
+from tests.support.tango_facility import TangoFacility, running_facility
+
+BEAMLINE = "VirtualBeamline/demo"
+RIG = "Rig/test"
+
+
+@pytest.fixture(scope="session")
+def facility() -> Iterator[TangoFacility]:
+    with (
+        tempfile.TemporaryDirectory(prefix="mb-dev-", dir="/tmp") as folder,
+        running_facility(Path(folder)) as facility,
+    ):
+        server = load_profile(BUILT_IN_PROFILE).servers[BEAMLINE]
+        facility.register(BEAMLINE, {n: (d.class_name, dict(d.properties)) for n, d in server.devices.items()})
+        facility.start(BEAMLINE, server.module)
+        facility.register(RIG, {rig.NAME: ("Rig", {})})
+        facility.start(RIG, "tests.devices.support.rig")
+        yield facility
+        close_links()
+
+
+def _point_at(facility: TangoFacility, profile: Profile) -> Profile:
+    raw = profile.model_dump()
+    for group in raw["devices"].values():
+        for device in group.values():
+            device["tango"] = f"tango://{facility.host}/{device['tango']}"
+    raw["servers"] = {}
+    return Profile.model_validate({**raw, "path": profile.path})
+
+
+@pytest.fixture
+def profile(facility: TangoFacility, tmp_path: Path) -> Profile:
+    profile = _point_at(facility, load_profile(BUILT_IN_PROFILE))
+    return profile.model_copy(update={"data": profile.data.model_copy(update={"directory": tmp_path})})
+
+
+@pytest.fixture
+def beamline(profile: Profile) -> Iterator[tuple[Group, Group]]:
+    M, D = build_devices(profile)
+    yield M, D
+    for _, device in iter_devices(M, "M") + iter_devices(D, "D"):
+        device.destroy()
+
+
+@pytest.fixture
+def M(beamline: tuple[Group, Group]) -> Group:
+    return beamline[0]
+
+
+@pytest.fixture
+def D(beamline: tuple[Group, Group]) -> Group:
+    return beamline[1]
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[RunEngine]:
+    """An unmodified engine; its loop is ended, so that nothing of it is left."""
+    engine = RunEngine({}, call_returns_result=False)
+    yield engine
+    engine.loop.call_soon_threadsafe(engine.loop.stop)
+    engine._th.join(5)
+    engine.loop.close()
+
+
+@pytest.fixture
+def run(engine: RunEngine) -> Callable[[Any], list[tuple[str, dict[str, Any]]]]:
+    """Run a plan; returns its documents."""
+
+    def execute(plan: Any) -> list[tuple[str, dict[str, Any]]]:
+        documents: list[tuple[str, dict[str, Any]]] = []
+        engine(plan, lambda name, document: documents.append((name, document)))
+        return documents
+
+    return execute
