@@ -138,6 +138,7 @@ class Agent:
         finally:
             self._connected.clear()
             socket.disable_monitor()
+            monitor.close(0)
             socket.close()
             context.term()
             with self._lock:

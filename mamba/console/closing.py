@@ -6,6 +6,7 @@ the log before anything else happens.
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import signal
@@ -68,6 +69,7 @@ class Closing:
         self._leave()
         # still here: a cell that cannot be interrupted; the history is written, nothing else waits for it
         log.error("the main thread did not leave within %g s; ended without it", _LEAVE_S)
+        faulthandler.dump_traceback(sys.__stderr__)  # where it is; the stream goes to the log by now
         logging.shutdown()
         os._exit(1)
 

@@ -218,6 +218,8 @@ def find_refusal(text: str, transform: Callable[[str], str]) -> TextRefused | No
             seen=f"a lone surrogate, U+{ord(bad):04X}",
             remedy="send valid Unicode",
         )
+    if len(text.splitlines()) == 1:
+        return None  # a magic without its % is what a person means by it
     try:
         transformed = transform(text)
     except Exception:  # noqa: BLE001  # what IPython cannot transform it shows as the cell's own error

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import itertools
 import os
 import re
+import select
+import signal
 import sys
 import threading
 import time
@@ -35,6 +39,8 @@ class ConsoleUnderTest:
         self._numbers = itertools.count(1)
         self._peer = b""
         self._ending = False
+        self._answers: dict[str, list[dict[str, Any]]] = {}
+        self._gone: list[int] = []
         self._context = zmq.Context()
         self._bind()
         environment = {**os.environ, "TERM": "xterm-256color", "IPYTHONDIR": str(folder / "ipython"), "COLUMNS": "120"}
@@ -45,6 +51,8 @@ class ConsoleUnderTest:
             sys.executable, arguments, env=environment, encoding="utf-8", dimensions=(40, 120), cwd=str(folder)
         )
         self.child.delaybeforesend = None
+        self._terminal = self.child.child_fd
+        self._pidfd = os.pidfd_open(self.child.pid)
         self._threads = [threading.Thread(target=self._read_screen), threading.Thread(target=self._read_link)]
         for thread in self._threads:
             thread.start()
@@ -64,15 +72,16 @@ class ConsoleUnderTest:
             self.socket.bind(self.runtime.agent)
 
     def _read_screen(self) -> None:
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
         while not self._ending:
-            try:
-                text = self.child.read_nonblocking(65536, timeout=0.1)
-            except pexpect.TIMEOUT:
+            if not select.select([self._terminal], [], [], 0.1)[0]:
                 continue
-            except (pexpect.EOF, OSError, ValueError):
+            try:
+                data = os.read(self._terminal, 65536)
+            except OSError:  # the terminal is gone with its last user
                 return
             with self._arrived:
-                self.screen += text
+                self.screen += decoder.decode(data)
                 self._arrived.notify_all()
 
     def _read_link(self) -> None:
@@ -83,8 +92,11 @@ class ConsoleUnderTest:
                 peer, frame = self.socket.recv_multipart()
             with self._arrived:
                 self._peer = peer
-                self.messages.append(load(frame))
+                message = load(frame)
+                self.messages.append(message)
                 self._arrived.notify_all()
+            if message["typ"] == "request" and self._answers.get(message["verb"]):
+                self.send("reply", id=message["id"], rep=self._answers[message["verb"]].pop(0))
 
     def wait(self, condition: Callable[[], Any], what: str, timeout_s: float = 10) -> Any:
         deadline = time.monotonic() + timeout_s
@@ -142,15 +154,40 @@ class ConsoleUnderTest:
     def type(self, keys: str) -> None:
         self.child.send(keys)
 
+    def answer_requests(self, **answers: list[dict[str, Any]]) -> None:
+        """Answer the console's requests of a verb (`/` written as `_`) with these replies, one after the other."""
+        self._answers = {verb.replace("_", "/"): list(replies) for verb, replies in answers.items()}
+
+    def hang_up(self) -> None:
+        """Close the terminal, as a window that is closed or an ssh connection that breaks."""
+        self._ending = True
+        self._threads[0].join()
+        os.close(self._terminal)
+
+    def wait_gone(self, timeout_s: float = 10) -> int:
+        """Wait for the process to end; its exit code, negative for a signal."""
+        if not self._gone:
+            ready = select.select([self._pidfd], [], [], timeout_s)[0]
+            assert ready, f"the console still runs; screen ends {self.text[-1500:]!r}"
+            self._gone = [os.waitstatus_to_exitcode(os.waitpid(self.child.pid, 0)[1])]
+            self.child.ptyproc.terminated = self.child.terminated = True
+        return self._gone[0]
+
     def close(self) -> None:
-        if self.child.isalive():
-            self.child.kill(15)
-            deadline = time.monotonic() + 10
-            while self.child.isalive() and time.monotonic() < deadline:
-                time.sleep(0.02)
+        if not self._gone:
+            os.kill(self.child.pid, signal.SIGTERM)
+            try:
+                self.wait_gone()
+            finally:
+                if not self._gone:
+                    os.kill(self.child.pid, signal.SIGKILL)
+                    self.wait_gone()
         self._ending = True
         for thread in self._threads:
             thread.join()
-        self.child.close(force=True)
+        os.close(self._pidfd)
+        with contextlib.suppress(OSError):  # hung up already
+            os.close(self._terminal)
+        self.child.closed = self.child.ptyproc.closed = True
         self.socket.close()
         self._context.term()
