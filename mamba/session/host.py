@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import zmq
@@ -186,6 +187,8 @@ class SessionHost:
         for part in (*closable, self.loop):
             part.close()
         self._context.term()
+        for endpoint in (self._runtime.rpc, self._runtime.notify, self._runtime.keys, self._runtime.agent):
+            Path(endpoint.removeprefix("ipc://")).unlink(missing_ok=True)  # ZeroMQ leaves its files behind
 
     # what comes in
 
@@ -217,10 +220,9 @@ class SessionHost:
         if typ.startswith("cell/"):
             self.commands.take(message)
         elif typ == "notice":
-            body = dict(message["body"])
-            self._publish(str(body.pop("typ")), body)
+            self._take_notice(dict(message["body"]))
         elif typ == "state":
-            self._take_state(message)
+            self.state.update(message)
         elif typ == "ready":
             self.commands.begin()
         elif typ == "hello":
@@ -236,14 +238,11 @@ class SessionHost:
         log.info("agent: hello from process %s", message.get("pid"))
         self.agent.send({"typ": "session/person", "person": self.state.logged_in})
 
-    def _take_state(self, message: LinkMessage) -> None:
-        before = self.state.run
-        changed = self.state.update(message)
-        run = self.state.run
-        if any(run.get(key) != before.get(key) for key in ("state", "uid", "reason")):
-            self._publish("run/state", {**run, "id": run.get("scan_id")})
-        if "devices" in changed:
-            self._publish("devices/changed", {"devices": self.state.devices})
+    def _take_notice(self, body: dict[str, Any]) -> None:
+        typ = str(body.pop("typ"))
+        if typ == "run/state":
+            self.state.note_run(body)
+        self._publish(typ, body)
 
     def _take_request(self, message: LinkMessage) -> None:
         number = message["id"]

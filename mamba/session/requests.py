@@ -24,7 +24,7 @@ CALL_TIMEOUT_S = 10.0
 """How long the console may take for a question about a device, unless the request says otherwise."""
 _STATE_HISTORY = 200
 
-Seconds = Annotated[float, Field(gt=0, le=1e6)]
+Seconds = Annotated[float, Field(ge=0, le=1e6)]
 Text = Annotated[str, Field(max_length=2000)]
 
 

@@ -88,15 +88,17 @@ class SessionState:
         if self.run.get("state") != "idle":
             self.run = {**self.run, "state": "dead", "reason": reason}
 
-    def update(self, message: dict[str, Any]) -> set[str]:
-        """Take a `state` message of the agent; returns what changed of "prompt", "run", "devices"."""
-        changed = set()
+    def update(self, message: dict[str, Any]) -> None:
+        """Take a `state` message of the agent; what it does not hold, or not in its kind, stays."""
         for name, kind in (("prompt", str), ("run", dict), ("devices", dict)):
-            value = message.get(name)
-            if isinstance(value, kind) and value != getattr(self, name):
-                setattr(self, name, value)
-                changed.add(name)
-        return changed
+            if isinstance(message.get(name), kind):
+                setattr(self, name, message[name])
+
+    def note_run(self, notice: dict[str, Any]) -> None:
+        """Take a `run/state` notice, which comes before the agent's next `state`."""
+        self.run = {**self.run, **{key: notice[key] for key in ("state", "uid", "reason") if key in notice}}
+        if "id" in notice:
+            self.run["scan_id"] = notice["id"]
 
     def list_devices(self, path: str) -> list[str]:
         """Expressions below `path` ("M", "M.stage"), all of them for "".

@@ -72,7 +72,7 @@ class Handlers:
 
 
 def _make_model(verb: str, handler: HandlerFunction) -> type[BaseModel]:
-    hints = get_type_hints(handler)
+    hints = get_type_hints(handler, include_extras=True)
     fields: dict[str, Any] = {}
     for name, parameter in inspect.signature(handler).parameters.items():
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY:

@@ -16,10 +16,12 @@ HIGH_WATER_MARK = 200_000
 class Publisher:
     """The only sender on a notice endpoint; not thread-safe, as no ZeroMQ socket is."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> None:
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, *, high_water_mark: int = HIGH_WATER_MARK
+    ) -> None:
         self.seq: dict[str, int] = {}
         self._socket = context.socket(zmq.PUB)
-        self._socket.sndhwm = HIGH_WATER_MARK
+        self._socket.sndhwm = high_water_mark
         self._socket.linger = 200
         self._socket.bind(endpoint)
 
