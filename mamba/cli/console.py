@@ -19,8 +19,7 @@ def console(settings: Settings) -> int:
     """
     from mamba.session.join import join
 
-    result: object = join(settings.find_runtime())
-    return result if isinstance(result, int) else 0
+    return join(settings.runtime_path)
 
 
 @click.command()

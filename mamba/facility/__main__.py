@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from mamba.config import load_profile
-from mamba.errors import MambaError
+from mamba.errors import FacilityError, MambaError
 from mamba.facility.progress import Progress
 from mamba.facility.supervisor import STATE, Supervisor
 from mamba.facility.sweep import sweep
@@ -73,6 +73,10 @@ async def _supervise(supervisor: Supervisor) -> None:
         await work
     except asyncio.CancelledError:
         logging.getLogger(__name__).info("taken down")
+        if not supervisor.progress.done:
+            raise FacilityError(
+                "facility: was told to end while it came up", remedy="'mambactl up' tries again"
+            ) from None
 
 
 if __name__ == "__main__":

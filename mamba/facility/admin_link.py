@@ -68,9 +68,3 @@ class AdminLink:
         raise FacilityError(
             f"Tango administration: its process ended during {verb!r}", remedy="its last words are in facility.log"
         )
-
-
-async def ask_once(verb: str, *, timeout_s: float, **fields: Any) -> Any:
-    """One request to a process of its own, bounded in time whatever Tango does."""
-    async with AdminLink() as link:
-        return await link.ask(verb, timeout_s=timeout_s, **fields)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import socket
 import sqlite3
 import sys
@@ -12,19 +11,16 @@ from pathlib import Path
 from mamba.errors import PortTaken
 
 LOOPBACK = "127.0.0.1"
-_ANNOUNCED = re.compile(r"listening on: host=\S+, port=(\d+)")
 
 
 def make_command(port: int) -> tuple[str, ...]:
-    """The command line; port 0 lets the kernel choose, the log then says which (`find_port`)."""
-    where = ("--host", LOOPBACK, "--port", str(port), "--print-host-port")
-    return (sys.executable, "-m", "databaseds.database", *where, "2")
+    """The command line of a database on `port` of loopback."""
+    return (sys.executable, "-m", "databaseds.database", "--host", LOOPBACK, "--port", str(port), "2")
 
 
-def find_port(log: str) -> int | None:
-    """The port that the database's log announces, None as long as it has not."""
-    announced = _ANNOUNCED.search(log)
-    return int(announced.group(1)) if announced else None
+def is_ready(log: str) -> bool:
+    """Whether the database's log says that it takes requests."""
+    return "Ready to accept request" in log
 
 
 def set_wal_mode(file: Path) -> None:
@@ -45,22 +41,27 @@ def read_journal_mode(file: Path) -> str:
         return str(connection.execute("pragma journal_mode").fetchone()[0])
 
 
-def require_free_port(port: int) -> None:
-    """See that `port` on loopback can be had.
+def reserve_port(port: int) -> socket.socket:
+    """A socket bound to `port` on loopback, 0 for any free one; held open, it keeps the port for the database.
+
+    It never listens, and both sockets allow the address to be shared, so the database can listen on the port, again
+    and again, while nobody else is given it: not even as the source port of a client that tries to reconnect.
 
     Raises:
         PortTaken: names the process that has it, where it can be found.
     """
-    with closing(socket.socket()) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError as error:
-            raise PortTaken(
-                f"Tango database: port {port} cannot be used",
-                seen=f"{error.strerror}; {_find_holder(port)}",
-                remedy="end that process, or write another tango.port (or 'auto') in the profile",
-            ) from None
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        holder.bind((LOOPBACK, port))
+    except OSError as error:
+        holder.close()
+        raise PortTaken(
+            f"Tango database: port {port} cannot be used",
+            seen=f"{error.strerror}; {_find_holder(port)}",
+            remedy="end that process, or write another tango.port (or 'auto') in the profile",
+        ) from None
+    return holder
 
 
 def _find_holder(port: int) -> str:

@@ -61,7 +61,8 @@ def start_facility(
         try:
             _follow(runtime, lines, on_step)
         except KeyboardInterrupt:
-            stop_facility(runtime)
+            with contextlib.suppress(NotRunning):  # it had just failed by itself
+                stop_facility(runtime)
             raise
 
 
@@ -118,7 +119,8 @@ def _follow(runtime: RuntimeDirectory, lines: Any, on_step: OnStep) -> None:
             return
     file = runtime.logs / "facility.log"
     seen = find_last_words(file.read_text(errors="replace"))
-    stop_facility(runtime)
+    with contextlib.suppress(NotRunning):  # it left nothing
+        stop_facility(runtime)
     raise ServerFailed("facility: its supervisor ended", seen=seen, remedy=f"read {file}")
 
 

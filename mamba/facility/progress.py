@@ -21,6 +21,7 @@ class Progress:
     def __init__(self, descriptor: int | None) -> None:
         self._descriptor = descriptor
         self._started_s = time.monotonic()
+        self.done = False
 
     def report_step(self, step: str, *, since_s: float, note: str = "") -> None:
         """A step is done that began at `since_s` (monotonic)."""
@@ -46,6 +47,7 @@ class Progress:
             self._close()  # 'mambactl up' was ended; what it asked for goes on
 
     def _close(self) -> None:
+        self.done = True
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -49,6 +50,7 @@ class Supervisor:
         self.phase = "starting"
         self.processes: list[FacilityProcess] = []
         self._started = time.time()
+        self._port: socket.socket | None = None
         self._watches: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
@@ -82,21 +84,18 @@ class Supervisor:
     async def _start_database(self) -> None:
         since_s = time.monotonic()
         port = self.profile.tango.port
-        if port != "auto":
-            database.require_free_port(port)
-        process = self._add("database", "database", database.make_command(0 if port == "auto" else port))
+        self._port = database.reserve_port(0 if port == "auto" else port)
+        number = self._port.getsockname()[1]
+        self.tango_host = f"{database.LOOPBACK}:{number}"
+        process = self._add("database", "database", database.make_command(number))
         await self._start(process, self._await_database)
         self._watch(process, self._await_database)
         self.progress.report_step("database", since_s=since_s, note=self.tango_host)
 
     async def _await_database(self, process: FacilityProcess) -> None:
-        while "Ready to accept request" not in (text := process.read_new_log()):
+        while not database.is_ready(process.read_new_log()):
             await asyncio.sleep(0.02)  # between two looks at its log; the caller has the deadline
-        port = database.find_port(text)
-        self.tango_host = f"{database.LOOPBACK}:{port}"
         await asyncio.to_thread(database.set_wal_mode, self.runtime.database)
-        # Servers and consoles know the port: it stays when the database has to be started again.
-        process.spec = self._make_spec("database", "database", database.make_command(int(port or 0)))
 
     async def _register(self, admin: AdminLink) -> None:
         since_s = time.monotonic()
@@ -172,8 +171,6 @@ class Supervisor:
             MARK: make_mark(self.runtime),
             PROCESS_MARK: name,
         }
-        if not self.tango_host:
-            del environment["TANGO_HOST"]
         # A console that is in the middle of a scan needs time to end it cleanly.
         stop_within_s = 10.0 if kind == "console" else 3.0
         file = self.runtime.logs / f"{name.replace('/', '-')}.log"
@@ -267,6 +264,8 @@ class Supervisor:
             log.warning("swept: process %s of %s", left.pid, left.name)
         for file in removed:
             log.info("swept: %s", file)
+        if self._port is not None:
+            self._port.close()
         if self.runtime.database.exists():
             database.close_wal(self.runtime.database)
         (self.runtime.path / f"{STATE}.json").unlink(missing_ok=True)

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from mamba.config import Profile, load_profile
-from mamba.errors import MambaError, NotRunning
-from mamba.facility.admin_link import ask_once
+from mamba.errors import FacilityError, MambaError, NotRunning
+from mamba.facility.admin_link import AdminLink
 from mamba.facility.console_link import look_at_console
 from mamba.runtime import RuntimeDirectory
 
-SURVEY_TIMEOUT_S = 8.0
-"""Longest time a look at Tango may take, in s, whatever hangs there."""
+SURVEY_TIMEOUT_S = 3.0
+"""What has not answered by then, in s, counts as not answering."""
 
 
 @dataclass
@@ -76,29 +76,51 @@ def _look_at_tango(survey: Survey) -> None:
     if profile is None or not host:
         return
     named = name_devices(profile)
+    unanswered = f"no answer within {SURVEY_TIMEOUT_S:g} s"
+    servers = {name: {"answers": False, "pid": None, "why": unanswered} for name in profile.servers}
+    devices = {tango: {"state": "UNREACHABLE", "status": "", "why": unanswered} for _, tango in named}
     try:
-        answer = asyncio.run(
-            ask_once(
-                "survey",
-                host=host,
-                timeout_s=SURVEY_TIMEOUT_S,
-                servers=list(profile.servers),
-                devices=sorted({tango for _, tango in named}),
-            )
-        )
+        asyncio.run(_ask_tango(host, servers, devices))
     except MambaError as error:
         survey.tango_problem = str(error)
         survey.problems.append(error.what)
         return
-    survey.servers = answer["servers"]
+    survey.servers = servers
     for name, tango in named:
-        seen = answer["devices"][tango]
+        seen = devices[tango]
         survey.devices.append({"name": name, "tango": tango, **seen})
         if seen["state"] == "UNREACHABLE":
             survey.problems.append(f"{name or tango}: {seen['why']}")
-    for name, server in survey.servers.items():
-        if not server["answers"]:
-            survey.problems.append(f"{name}: does not answer: {server['why']}")
+    for server, answer in servers.items():
+        if not answer["answers"]:
+            survey.problems.append(f"{server}: does not answer: {answer['why']}")
+
+
+async def _ask_tango(host: str, servers: dict[str, dict[str, Any]], devices: dict[str, dict[str, str]]) -> None:
+    """Fill in what answers; raises only when the database does not."""
+    database_answers = False
+
+    def take(event: dict[str, Any]) -> None:
+        nonlocal database_answers
+        database_answers = True
+        if "server" in event:
+            servers[event["server"]] = event["seen"]
+        elif "device" in event:
+            devices[event["device"]] = event["seen"]
+
+    async with AdminLink() as link:
+        try:
+            await link.ask(
+                "survey",
+                host=host,
+                timeout_s=SURVEY_TIMEOUT_S,
+                servers=list(servers),
+                devices=list(devices),
+                on_event=take,
+            )
+        except FacilityError:
+            if not database_answers:
+                raise
 
 
 def name_devices(profile: Profile) -> list[tuple[str | None, str]]:

@@ -156,7 +156,11 @@ def sweep(runtime: RuntimeDirectory, *, timeout_s: float = 3.0) -> tuple[list[Ma
     """End every process with the mark and remove sockets and shared memory; only the owner of the lock may call it."""
     processes = find_processes(runtime)
     memory = find_shared_memory(process.pid for process in processes)
-    ended = end_processes(processes, timeout_s=timeout_s)
+    ended: list[MarkedProcess] = []
+    # A device server says goodbye to the database: it would wait for one that has gone before it.
+    for last in (False, True):
+        group = [process for process in processes if (process.name == "database") is last]
+        ended += end_processes(group, timeout_s=timeout_s)
     ended += end_processes(find_processes(runtime), timeout_s=1.0)  # what they started while they were ending
     memory -= find_shared_memory(_list_pids())  # shared with somebody who lives on
     removed = remove_files([*find_sockets(runtime), *memory, *find_orphaned_memory()])

@@ -9,8 +9,9 @@ lines; it ends with its input. It is a process of its own so that neither the su
 answering                                          `{}` when the database answers
 register   profile, servers                        `{"changes": [text…]}`
 await      servers {name: {pid, devices}}          an event `{"ready": name}` for each, then `{"waiting": {name: why}}`
-survey     servers [name…], devices [name…]        `{"servers": {name: {answers, pid, why}}, "devices": {name: {state,
-                                                   status, why}}}`
+survey     servers [name…], devices [name…]        events `{"database": true}`, `{"server": name, "seen": {answers,
+                                                   pid, why}}`, `{"device": name, "seen": {state, status, why}}`,
+                                                   then `{}`
 =========  ======================================  ===============================================================
 """
 
@@ -163,15 +164,21 @@ def _connect(host: str, device: str) -> tango.DeviceProxy:
     return proxy
 
 
-def survey(host: str, servers: list[str], devices: list[str]) -> dict[str, Any]:
-    """Whether each server answers, and state and status of each device; all asked at once, 1 s each at most."""
-    with ThreadPoolExecutor(8) as pool:
-        seen_servers = pool.map(lambda name: _look_at_server(host, name), servers)
-        seen_devices = pool.map(lambda name: _look_at_device(host, name), devices)
-        return {
-            "servers": dict(zip(servers, seen_servers, strict=True)),
-            "devices": dict(zip(devices, seen_devices, strict=True)),
-        }
+def survey(host: str, servers: list[str], devices: list[str], emit: Emit) -> None:
+    """Emit whether each server answers, and state and status of each device, as they come in.
+
+    All are asked at once: to connect to a server that hangs takes Tango 12 s, whatever time-out is set.
+    """
+    with ThreadPoolExecutor(len(servers) + len(devices) or 1) as pool:
+        looks = [pool.submit(_look, "server", name, host, emit) for name in servers]
+        looks += [pool.submit(_look, "device", name, host, emit) for name in devices]
+        for look in looks:
+            look.result()
+
+
+def _look(kind: str, name: str, host: str, emit: Emit) -> None:
+    look = _look_at_server if kind == "server" else _look_at_device
+    emit({kind: name, "seen": look(host, name)})
 
 
 def _look_at_server(host: str, server: str) -> dict[str, Any]:
@@ -185,7 +192,7 @@ def _look_at_server(host: str, server: str) -> dict[str, Any]:
             return {"answers": False, "pid": None, "why": read_reason(failed)}
 
 
-def _look_at_device(host: str, device: str) -> dict[str, str]:
+def _look_at_device(host: str, device: str) -> dict[str, Any]:
     with tango.EnsureOmniThread():
         try:
             state, status = _connect(host, device).read_attributes(["State", "Status"])
@@ -207,7 +214,9 @@ def serve_request(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
             return {"waiting": await_servers(host, request["servers"], request["timeout_s"], emit)}
         case "survey":
             open_database(host, 1.0)
-            return survey(host, request["servers"], request["devices"])
+            emit({"database": True})
+            survey(host, request["servers"], request["devices"], emit)
+            return {}
         case verb:
             raise FacilityError(f"tango_admin: unknown verb {verb!r}")
 
@@ -216,7 +225,9 @@ def main() -> None:
     """Serve requests until the input ends."""
 
     def emit(message: dict[str, Any]) -> None:
-        print(json.dumps(message), flush=True)  # noqa: T201  # standard output is the way the answers go
+        # one call per line: threads write here
+        sys.stdout.write(json.dumps(message) + "\n")
+        sys.stdout.flush()
 
     for line in sys.stdin:
         try:
