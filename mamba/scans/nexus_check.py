@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,14 +13,14 @@ from mamba.errors import DataError
 
 @dataclass(frozen=True)
 class Validation:
-    """What the definitions complain about."""
+    """What the definitions complain about, one line per complaint that begins with the place in the file."""
 
-    warnings: int
-    errors: int
+    warnings: tuple[str, ...]
+    errors: tuple[str, ...]
 
 
 def validate_file(path: Path) -> Validation:
-    """Check every group of a file against its base class and every entry against the definition it claims.
+    """Check every group of a file against its base class, and every entry against the definition it claims.
 
     Raises:
         DataError: `nexusformat`, which belongs to the extra `science`, is not installed.
@@ -28,9 +31,38 @@ def validate_file(path: Path) -> Validation:
         raise DataError(
             f"{path}: cannot be validated", seen="no nexusformat", remedy="pip install 'mamba-beamline[science]'"
         ) from None
-    warnings = errors = 0
-    with nxload(str(path), "r") as root:
-        for check in (root.check, *(entry.validate for entry in root.NXentry if "definition" in entry)):
-            more_warnings, more_errors = check()
-            warnings, errors = warnings + int(more_warnings), errors + int(more_errors)
-    return Validation(warnings, errors)
+    with _listen() as listener, nxload(str(path), "r") as root:
+        root.check()
+        for entry in root.NXentry:
+            if "definition" in entry:
+                entry.validate()
+    return Validation(tuple(listener.warnings), tuple(listener.errors))
+
+
+class _Listener(logging.Handler):
+    """Sorts what the validator says: it marks places in the file as critical, complaints by their level."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.warnings: list[str] = []
+        self.errors: list[str] = []
+        self._place = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage().strip()
+        if record.levelno >= logging.CRITICAL:
+            self._place = text
+        elif record.levelno >= logging.WARNING:
+            kept = self.errors if record.levelno >= logging.ERROR else self.warnings
+            kept.append(f"{self._place}: {text}")
+
+
+@contextmanager
+def _listen() -> Iterator[_Listener]:
+    """Take the validator's words instead of letting it print them."""
+    logger, listener = logging.getLogger("NXValidate"), _Listener()
+    handlers, logger.handlers = logger.handlers, [listener]
+    try:
+        yield listener
+    finally:
+        logger.handlers = handlers

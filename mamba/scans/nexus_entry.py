@@ -40,15 +40,16 @@ def write_start(file: Any, start: Document) -> Any:
     return entry
 
 
-def write_stop(entry: Any, stop: Document, *, planned: int | None) -> None:
-    """Write how the run ended."""
+def write_stop(entry: Any, stop: Document, *, planned: Mapping[str, int | None]) -> None:
+    """Write how the run ended; `planned`: what was to be measured, by the name of its count."""
     write_field(entry, "end_time", format_time(stop["time"]))
     collection = make_group(entry, "collection", "NXcollection")
     write_field(collection, "stop_document", to_json(stop))
     write_field(collection, "exit_status", str(stop.get("exit_status")))
     write_field(collection, "reason", str(stop.get("reason") or ""))
-    if planned is not None:
-        write_field(collection, "num_points_planned", planned)
+    for name, count in planned.items():
+        if count is not None:
+            write_field(collection, f"{name}_planned", count)
     write_field(collection, "num_points", int((stop.get("num_events") or {}).get("primary", 0)))
 
 

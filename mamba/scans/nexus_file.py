@@ -25,6 +25,11 @@ def create_file(path: Path) -> Any:
     """
     # HDF5's lock would keep every viewer out while the run goes on; nobody else writes to a name taken exclusively
     file = h5py.File(path, "x", libver=("earliest", "v108"), locking=False)
+    # evicted metadata would reach the file between two flushes, and a killed writer leave it half changed
+    cache = file.id.get_mdc_config()
+    cache.incr_mode = cache.flash_incr_mode = cache.decr_mode = 0
+    cache.evictions_enabled = False
+    file.id.set_mdc_config(cache)
     file.attrs["NX_class"] = "NXroot"
     file.attrs["default"] = "entry"
     file.attrs["file_name"] = path.name
@@ -94,6 +99,31 @@ def link_outside(group: Any, name: str, *, file: Path, path: str) -> None:
     if name in group:
         del group[name]
     group[name] = h5py.ExternalLink(relative, path)
+
+
+def copy_group(group: Any, name: str, *, file: Path, path: str) -> None:
+    """Copy a small group of another file, with everything in it."""
+    with h5py.File(file, "r", locking=False) as source:
+        source.copy(path, group, name=name)
+
+
+def list_companions(file: Path, path: str) -> dict[str, int]:
+    """The dataset `path` of a file and those beside it with as many rows, path → rank; and the group of the ledger, 0.
+
+    Empty when the file has no such dataset.
+    """
+    with h5py.File(file, "r", locking=False) as opened:
+        if path not in opened:
+            return {}
+        dataset = opened[path]
+        found = {
+            item.name: item.ndim
+            for item in dataset.parent.values()
+            if isinstance(item, h5py.Dataset) and item.ndim and item.shape[0] == dataset.shape[0]
+        }
+        if "/entry/mdw" in opened:
+            found["/entry/mdw"] = 0
+        return found
 
 
 def plot_by_default(entry: Any, group_name: str) -> None:

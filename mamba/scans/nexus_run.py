@@ -56,11 +56,14 @@ class RunFile:
 
     def add_descriptor(self, doc: Document) -> None:
         """Make the fields of a stream."""
+        self.external.add_descriptor(doc)
+        write_configuration(self._entry, doc)
+        if all(data_key.get("external") for data_key in doc["data_keys"].values()):
+            self._file.flush()
+            return
         started = self.start["time"]
         stream = StreamColumns(self._entry, doc, start_time=started, start_text=format_time(started))
         self._streams[doc["uid"]] = stream
-        self.external.add_descriptor(doc)
-        write_configuration(self._entry, doc)
         if doc["name"] == PRIMARY:
             self._link_devices(doc, stream)
             if self._layout is None or not self._apply_layout(self._layout, stream):
@@ -69,11 +72,12 @@ class RunFile:
 
     def add_event(self, doc: Document) -> None:
         """Take one point; it reaches the file with the next `write`."""
-        self._streams[doc["descriptor"]].add(doc["time"], doc["data"])
+        if doc["descriptor"] in self._streams:
+            self._streams[doc["descriptor"]].add(doc["time"], doc["data"])
 
     def add_page(self, doc: Document) -> None:
         """Take several points."""
-        for row, time in enumerate(doc["time"]):
+        for row, time in enumerate(doc["time"] if doc["descriptor"] in self._streams else ()):
             self._streams[doc["descriptor"]].add(time, {key: column[row] for key, column in doc["data"].items()})
 
     def write(self) -> None:
@@ -88,7 +92,7 @@ class RunFile:
             self.write()
             self._cut_constants()
             self.external.finish()
-            write_stop(self._entry, stop, planned=self.start.get("num_points"))
+            write_stop(self._entry, stop, planned={name: self.start.get(name) for name in ("num_points", "num_frames")})
         finally:
             self.close()
 

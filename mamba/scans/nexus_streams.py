@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mamba.devices.names import expression_of
 from mamba.scans.nexus_file import append_rows, describe_field, make_column, make_group
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ class StreamColumns:
     """
 
     def __init__(self, entry: Any, descriptor: Mapping[str, Any], *, start_time: float, start_text: str) -> None:
+        inside = {key: kind for key, kind in descriptor["data_keys"].items() if not kind.get("external")}
         make_group(entry, "streams", "NXcollection")
         self.group = make_group(entry, f"streams/{descriptor['name']}", "NXcollection")
         self.fields: dict[str, Any] = {}
@@ -36,12 +38,11 @@ class StreamColumns:
         self._waiting: list[tuple[float, Mapping[str, Any]]] = []
         self._ratios: list[tuple[Any, str, str]] = []
         owners = {key: name for name, keys in descriptor.get("object_keys", {}).items() for key in keys}
-        for key, entry_of_key in descriptor["data_keys"].items():
-            if entry_of_key.get("external"):
-                continue
-            units = str(entry_of_key.get("units") or "")
-            column = make_column(self.group, key, **_layout_of(entry_of_key))
-            describe_field(column, units=units, long_name=f"{key} ({units})" if units else key)
+        for key, data_key in inside.items():
+            units = str(data_key.get("units") or "")
+            column = make_column(self.group, key, **_layout_of(data_key))
+            label = expression_of(key)
+            describe_field(column, units=units, long_name=f"{label} ({units})" if units else label)
             column.attrs["device"] = owners.get(key, "")
             self.fields[key] = column
         self.time = make_column(self.group, TIME if TIME not in self.fields else "event_time", dtype="f8")

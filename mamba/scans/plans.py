@@ -142,8 +142,19 @@ def _end_early(camera: Any, status: Any) -> Plan:
 def _record(camera: Any) -> Plan:
     yield Msg("collect", camera, stream=False, return_payload=False, name=FRAMES)
     yield Msg("create", None, name=LEDGER)
-    yield Msg("read", camera)
+    yield Msg("read", _Ledger(camera))
     yield Msg("save")
+
+
+class _Ledger:
+    """The counts of a camera's ledger, read without asking the camera for its file a second time."""
+
+    parent = None
+
+    def __init__(self, camera: Any) -> None:
+        self.name = f"{camera.name}.ledger"
+        self.read = camera.read
+        self.describe = camera.describe
 
 
 def _judge(camera: Any) -> None:
