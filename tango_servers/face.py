@@ -49,7 +49,8 @@ class Face(Device):
     def show(self, state: DevState, text: str) -> None:
         """Set State and Status; `push_state` tells the clients."""
         self.set_state(state)
-        self.set_status(f"{self.get_name()}: {text}")
+        prefix = f"{self.get_name()}: "
+        self.set_status(prefix + text.removeprefix(prefix))
 
     def push_state(self) -> None:
         """Send State and Status to who subscribed."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,16 @@ class Trajectory:
     target: float
     phases: tuple[Phase, ...] = ()
 
-    @property
+    @cached_property
     def end_s(self) -> float:
         """When it stands still again."""
         return self.start_s + sum(phase.duration_s for phase in self.phases)
 
     def position(self, time_s: float) -> float:
         """Position at a time."""
+        # Asked first, because sums of durations round: at its end a move is at its target, exactly.
+        if time_s >= self.end_s:
+            return self.target
         left, place = time_s - self.start_s, self.origin
         if left <= 0:
             return place
@@ -54,7 +58,7 @@ class Trajectory:
     def speed(self, time_s: float) -> float:
         """Signed speed at a time (unit/s); zero outside the move."""
         left = time_s - self.start_s
-        if left <= 0:
+        if left <= 0 or time_s >= self.end_s:
             return 0.0
         for phase in self.phases:
             if left < phase.duration_s:

@@ -1,8 +1,8 @@
 """The measured copper foil: incoming flux and absorption over the energy, from an XDI file.
 
-Straight lines between measured points: at a point the measured value comes out unchanged, and between points no
-derivative is larger than in the data, so that the interpolation cannot move the edge. Outside the measured range the
-nearest measured value holds.
+Straight lines between measured points: the measured values come out unchanged, and the largest derivative is that of
+the steepest measured step. A grid of 0.25 eV finds it at 8980.75 eV, in the middle of that step; central differences
+of the file itself give 8980.5 eV. Outside the measured range the nearest measured value holds.
 """
 
 from __future__ import annotations
