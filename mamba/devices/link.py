@@ -15,7 +15,8 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import tango
 
@@ -29,6 +30,8 @@ skip_telemetry_check()
 
 Listener = Callable[[Reading], None]
 _INFO_LIFE_S = 5.0
+_CONNECT_S = 2.5
+"""Tango gives a server three seconds to accept a connection, then goes on without one."""
 _links: weakref.WeakSet[TangoLink] = weakref.WeakSet()
 
 
@@ -47,7 +50,7 @@ class TangoLink:
         self.timeout_s = timeout_s
         self._proxy: Any = None
         self._lock = threading.RLock()
-        self._infos: dict[str, tuple[float, AttributeInfo]] = {}
+        self._known: dict[str, _Known] = {}
         self._channels: dict[str, _Channel] = {}
         _links.add(self)
 
@@ -68,9 +71,11 @@ class TangoLink:
             LimitExceeded, BadValue, DeviceUnreachable, DeviceTimeout, DeviceFault: nothing was written, except that
                 after DeviceTimeout nobody knows.
         """
-        labels = self.info(attribute).labels if isinstance(value, str) else ()
-        sent = labels.index(value) if value in labels else value
-        self._tell(f"write {value!r} to {attribute}", lambda proxy: proxy.write_attribute(attribute, sent))
+        known = self._know(attribute)
+        labels = known.info.labels
+        sent = labels.index(value) if isinstance(value, str) and value in labels else value
+        # Given the name alone, PyTango asks for the configuration itself, and takes a lost server for a wrong type.
+        self._tell(f"write {value!r} to {attribute}", lambda proxy: proxy.write_attribute(known.config, sent))
 
     def call(self, command: str, argument: Any = None) -> Any:
         """Execute one command.
@@ -103,13 +108,7 @@ class TangoLink:
 
     def info(self, attribute: str) -> AttributeInfo:
         """Configuration of one attribute, at most some seconds old: limits may be moved while we run."""
-        known = self._infos.get(attribute)
-        now = time.monotonic()
-        if known is None or now - known[0] > _INFO_LIFE_S:
-            config = self._ask(f"ask about {attribute}", lambda proxy: proxy.get_attribute_config(attribute))
-            info = info_of(config, type_name=tango.CmdArgType(config.data_type).name)
-            known = self._infos[attribute] = (now, info)
-        return known[1]
+        return self._know(attribute).info
 
     def source(self, attribute: str) -> str:
         """Where an attribute is: `tango://host:port/a/b/c/Attribute`, as documents name it."""
@@ -163,6 +162,15 @@ class TangoLink:
                 self._shut(channel)
             self._proxy = None
 
+    def _know(self, attribute: str) -> _Known:
+        known = self._known.get(attribute)
+        now = time.monotonic()
+        if known is None or now - known.when > _INFO_LIFE_S:
+            config = self._ask(f"ask about {attribute}", lambda proxy: proxy.get_attribute_config(attribute))
+            info = info_of(config, type_name=tango.CmdArgType(config.data_type).name)
+            known = self._known[attribute] = _Known(now, config, info)
+        return known
+
     def _ask(self, action: str, request: Callable[[Any], Any]) -> Any:
         """A request without side effects: a connection that broke since its last use is made anew, once."""
         fresh = self._proxy is None
@@ -179,7 +187,12 @@ class TangoLink:
         except tango.DevFailed as failure:
             error = translate(failure.args, name=self.name, device=self.device, action=action)
         except TypeError as failure:  # PyTango refuses a value that does not fit the attribute in this way
-            raise translate([_Misfit(str(failure))], name=self.name, device=self.device, action=action) from None
+            raise translate(
+                [_Problem("API_IncompatibleAttrArgumentType", str(failure))],
+                name=self.name,
+                device=self.device,
+                action=action,
+            ) from None
         if isinstance(error, DeviceUnreachable):
             self.close()
         raise error from None
@@ -189,19 +202,30 @@ class TangoLink:
         if proxy is None:
             with self._lock:
                 if self._proxy is None:
-                    made = tango.DeviceProxy(self.device)
-                    made.set_timeout_millis(int(self.timeout_s * 1000))
-                    self._proxy = made
+                    self._proxy = self._make_proxy()
                 proxy = self._proxy
+        return proxy
+
+    def _make_proxy(self) -> Any:
+        began = time.monotonic()
+        proxy = tango.DeviceProxy(self.device)
+        if time.monotonic() - began > _CONNECT_S:  # it waited in vain, and would again for every call
+            raise translate(
+                [_Problem("API_DeviceTimedOut", "its server is there but does not answer")],
+                name=self.name, device=self.device, action="connect",
+            )  # fmt: skip
+        # Tango tries a call twice when its time is over; its own reconnection would wait three seconds more.
+        proxy.set_timeout_millis(int(self.timeout_s * 1000 / 2))
+        proxy.set_transparency_reconnection(False)
         return proxy
 
     def _reading(self, attribute: str, value: Any) -> Reading:
         if value.has_failed:
             raise translate(value.get_err_stack(), name=self.name, device=self.device, action=f"read {attribute}")
-        known = self._infos.get(attribute)
-        labels = known[1].labels if known else ()
-        if not labels and value.type == tango.CmdArgType.DevEnum:
-            labels = self.info(attribute).labels
+        labels: tuple[str, ...] = ()
+        if value.type == tango.CmdArgType.DevEnum:
+            known = self._known.get(attribute)
+            labels = known.info.labels if known else self.info(attribute).labels
         return Reading(
             plain(value.value, labels), plain(value.w_value, labels), value.time.totime(), value.quality.name
         )
@@ -261,13 +285,20 @@ class _Channel:
         self.listeners = tuple(known for known in self.listeners if known is not listener)
 
 
-class _Misfit:
-    """A value PyTango refused, in the form of Tango's errors."""
+@dataclass(frozen=True)
+class _Known:
+    """The configuration of an attribute and when it was asked for; `config` is Tango's own."""
 
-    reason = "API_IncompatibleAttrArgumentType"
+    when: float
+    config: Any
+    info: AttributeInfo
 
-    def __init__(self, desc: str) -> None:
-        self.desc = desc
+
+class _Problem(NamedTuple):
+    """An error that we saw ourselves, in the form of Tango's."""
+
+    reason: str
+    desc: str
 
 
 def run_in_thread(name: str, function: Callable[[], None]) -> threading.Thread:
