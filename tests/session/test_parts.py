@@ -1,0 +1,155 @@
+"""The parts of the host that need no process: loop, state, texts, receipts."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mamba.errors import TextRefused, UnknownDevice, ZError
+from mamba.session.cell_text import check_text
+from mamba.session.loop import Loop
+from mamba.session.receipts import HISTORY, Receipts, clip_receipt
+from mamba.session.state import MAX_POINTS, LastRun, SessionState
+
+
+def test_timers_come_in_order_and_a_cancelled_one_never() -> None:
+    loop, seen = Loop(), []
+    loop.call_later(0.03, loop.stop)
+    loop.call_later(0.02, lambda: seen.append(2))
+    loop.call_later(0.01, lambda: seen.append(1))
+    loop.call_later(0.01, lambda: seen.append(3)).cancel()
+    loop.run()
+    assert seen == [1, 2]
+
+
+def test_a_jump_of_the_clock_moves_no_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = Loop()
+    loop.call_later(0.02, loop.stop)
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() - 3600)
+    started = time.monotonic()
+    loop.run()
+    assert time.monotonic() - started < 1
+
+
+@pytest.mark.error_logged
+def test_what_a_callback_raises_is_logged_and_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    loop = Loop()
+    loop.call_later(0, lambda: 1 / 0)  # type: ignore[arg-type, return-value]  # it raises before it returns
+    loop.call_later(0.01, loop.stop)
+    with caplog.at_level(logging.ERROR):
+        loop.run()
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_descriptors_are_read_and_written() -> None:
+    loop, (reader, writer), seen = Loop(), os.pipe(), []
+
+    def read() -> None:
+        seen.append(os.read(reader, 100))
+        loop.stop()
+
+    def write() -> None:
+        os.write(writer, b"x")
+        loop.watch_writer(writer, None)
+
+    loop.watch_reader(reader, read)
+    loop.watch_writer(writer, write)
+    loop.run()
+    loop.forget(reader)
+    os.close(reader)
+    os.close(writer)
+    assert seen == [b"x"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text())
+def test_a_text_that_is_accepted_survives_the_prompt(text: str) -> None:
+    try:
+        check_text(text)
+    except TextRefused as refusal:
+        lines = str(refusal).splitlines()
+    else:
+        assert text.encode().decode() == text
+        assert not set(text) & {"\0", "\r", "\x1b", "\x03", "\x7f"}
+        return
+    assert len(lines) <= 3
+
+
+def test_a_refusal_names_character_and_line() -> None:
+    with pytest.raises(TextRefused, match=r"U\+001B in line 2"):
+        check_text("a\n\x1b[A")
+    check_text("for i in range(3):\n\tprint('µ → 🦀')\n")
+
+
+def test_the_last_run_keeps_the_newest_points() -> None:
+    run = LastRun()
+    assert run.describe() is None
+    run.take({"typ": "scan/start", "id": 1})
+    for number in range(MAX_POINTS + 5):
+        run.take({"typ": "scan/point", "n": number})
+    run.take({"typ": "scan/descriptor", "stream": "primary", "keys": {}})
+    run.take({"typ": "scan/stop", "exit_status": "success"})
+    last: Any = run.describe()
+    assert (len(last["points"]), last["points_total"], last["points"][-1]["n"]) == (MAX_POINTS, MAX_POINTS + 5, 10_004)
+    assert last["descriptor"]["keys"] == {}
+    run.take({"typ": "scan/start", "id": 2})
+    last = run.describe()
+    assert (last["points"], last["stop"], last["descriptor"]) == ([], None, None)
+
+
+def test_devices_below_a_path() -> None:
+    state = SessionState("Ada")
+    with pytest.raises(ZError, match="not named them yet"):
+        state.list_devices("M")
+    state.update({"devices": {"M": ["M.m1", "M.stage.x", "M.stage.y"], "D": []}})
+    assert state.list_devices("M.stage") == ["M.stage.x", "M.stage.y"]
+    assert state.list_devices("M.m1") == []
+    assert state.list_devices("D") == []
+    with pytest.raises(UnknownDevice, match=r"did you mean .M\.stage"):
+        state.list_devices("M.stag")
+
+
+def test_a_run_that_was_open_when_the_console_died_is_dead() -> None:
+    state = SessionState("Ada")
+    state.note_run({"state": "running", "uid": "u", "id": 3, "reason": ""})
+    assert state.run["scan_id"] == 3
+    state.end_console("killed")
+    assert (state.run["state"], state.run["reason"], state.prompt) == ("dead", "killed", "dead")
+
+
+def make_receipt(number: int, ret: Any = None) -> dict[str, Any]:
+    fixed = {"n": number, "origin": "test", "person": "Ada", "time": 0.0, "duration_s": 0.1, "files": []}
+    return {"id": str(number), "text": "x", **fixed, "rep": {"err": "", "ret": ret}}
+
+
+def test_receipts_are_bounded_in_memory_and_complete_on_disk(tmp_path: Path) -> None:
+    receipts = Receipts(tmp_path / "commands.jsonl")
+    for number in range(HISTORY + 10):
+        receipts.add(make_receipt(number))
+    receipts.close()
+    assert len(receipts.list_last(5000)) == HISTORY
+    assert receipts.find("3") is None
+    assert [receipt["id"] for receipt in receipts.list_last(2)] == ["1008", "1009"]
+    assert receipts.list_last(0) == []
+    lines = (tmp_path / "commands.jsonl").read_text().splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [str(n) for n in range(HISTORY + 10)]
+
+
+def test_a_long_result_is_left_out_of_the_history(tmp_path: Path) -> None:
+    receipts = Receipts(tmp_path / "commands.jsonl")
+    noticed = receipts.add(make_receipt(1, "x" * 100_000))
+    assert len(noticed["rep"]["ret"]) == 100_000
+    kept = receipts.list_last(1)[0]
+    assert kept["rep"]["ret"] == {"$type": "repr", "class": "", "text": "<result of 100022 characters>"}
+    failed = {**make_receipt(2), "rep": {"err": "exc", "desc": "y" * 100}}
+    assert clip_receipt(failed, 50)["rep"] == {"err": "exc", "desc": "y" * 50 + "…"}
+    receipts.close()
