@@ -31,7 +31,7 @@ Payload = bytes | memoryview
 GetBuffer = Callable[[Block], memoryview]
 
 
-def _open_socket(context: zmq.Context[Socket], kind: int) -> tuple[Socket, Socket]:
+def open_socket(context: zmq.Context[Socket], kind: int) -> tuple[Socket, Socket]:
     """A socket with heartbeats, and the one that tells when its connection is lost."""
     socket = context.socket(kind)
     socket.set(zmq.LINGER, _LINGER_MS)
@@ -56,7 +56,7 @@ class LinkSender:
     def __init__(self, endpoint: str, form: DataFormat) -> None:
         self.format, self.broken = form, False
         self._context: zmq.Context[Socket] = zmq.Context(1)
-        self.socket, self.monitor = _open_socket(self._context, zmq.ROUTER)
+        self.socket, self.monitor = open_socket(self._context, zmq.ROUTER)
         self.socket.set(zmq.ROUTER_MANDATORY, 1)
         self.socket.bind(endpoint)
         self.endpoint: str = self.socket.get_string(zmq.LAST_ENDPOINT)
@@ -146,7 +146,7 @@ class LinkReceiver:
     def __init__(self, endpoint: str, *, token: str, form: DataFormat | None = None, timeout_s: float = 5.0) -> None:
         self.endpoint, self.ended, self._lost = endpoint, False, False
         self._context: zmq.Context[Socket] = zmq.Context(1)
-        self.socket, self.monitor = _open_socket(self._context, zmq.DEALER)
+        self.socket, self.monitor = open_socket(self._context, zmq.DEALER)
         # A sender that comes back is another arm. Not -1: ZeroMQ would then throw away what was received but not read.
         self.socket.set(zmq.RECONNECT_IVL, _NEVER_MS)
         deadline = time.monotonic() + timeout_s

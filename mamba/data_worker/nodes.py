@@ -98,6 +98,10 @@ class Sink(Node):
         """
         raise NotImplementedError
 
+    def discard(self) -> None:
+        """Leave nothing behind of an arm that never began."""
+        raise NotImplementedError
+
     def flush(self) -> list[tuple[int, int]]:
         """Make what came so far safe; returns newly safe frames as (first, count)."""
         raise NotImplementedError

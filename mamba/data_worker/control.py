@@ -1,0 +1,294 @@
+"""The data worker as the console sees it: arm a graph, watch it, wait for its ledger, abort it.
+
+::
+
+    graph = load_graph(Path("regions.yaml"))
+    armed = arm(graph, endpoint=…, data_format=…, arm_id=3, frames=2000, file=Path("camera_00003.h5"))
+    …  # start the camera
+    ledger = armed.wait(timeout_s=60)
+
+Ray starts with the first `arm` and ends with `shutdown_ray`.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import tempfile
+import threading
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mamba.config import read_environment
+from mamba.data_worker.edges import EdgePlan
+from mamba.data_worker.frame import DataFormat
+from mamba.data_worker.graph import Graph, build_node, load_graph, plan_formats
+from mamba.data_worker.ledger import DatasetInfo, Ledger, MissingRange
+from mamba.data_worker.nodes import Job, Sink
+from mamba.data_worker.reports import load_error
+from mamba.data_worker.runner import Runner
+from mamba.data_worker.supervisor import Account, Progress, Supervisor
+from mamba.errors import DataError, MambaError, NodeFailed
+from mamba.wire.notices import publish
+
+__all__ = ["Armed", "DatasetInfo", "Ledger", "MissingRange", "Progress", "arm", "load_graph", "shutdown_ray"]
+
+_READY_S = 20.0
+_ABORT_S = 40.0
+
+_runner = Runner()
+_busy = threading.Lock()
+
+
+class Armed:
+    """A graph that runs, or ran; made by `arm`."""
+
+    def __init__(self, graph: Graph, job: Job, *, endpoint: str, detector: DataFormat, folder: Path) -> None:
+        self.graph, self.job = graph, job
+        self._folder = folder
+        self._orders = _plan_orders(graph, job, detector, folder)
+        for order in self._orders.values():
+            order["endpoint"] = endpoint
+        sink = next(node.name for node in graph.nodes if isinstance(build_node(node), Sink))
+        self._supervisor = Supervisor(
+            endpoint=_control_endpoint(folder),
+            nodes=[node.name for node in graph.nodes],
+            sink=sink,
+            file=job.file,
+            frames=job.frames,
+            recover=self._recover,
+            on_progress=self._publish,
+            on_end=self._free_actors,
+        )
+
+    def start(self) -> None:
+        """Prepare and start all nodes; returns when every edge stands.
+
+        Raises:
+            MambaError: what a node could not do; nothing is left of the arm.
+        """
+        prepared: list[str] = []
+        try:
+            for group, order in self._orders.items():
+                answer = _runner.call(group, "prepare", json.dumps(order))
+                if answer["err"]:
+                    raise load_error(answer)
+                prepared.append(group)
+        except MambaError:
+            self._supervisor.withdraw()
+            for group in prepared:
+                _runner.call(group, "discard")
+            self._remove_folder()
+            raise
+        self._supervisor.start()
+        try:
+            for group in self._orders:
+                _runner.call(group, "start")
+        except NodeFailed:
+            self._supervisor.abort("not started")
+            self._supervisor.done.wait(_ABORT_S)
+            raise
+        if not self._supervisor.ready.wait(_READY_S):
+            self._supervisor.abort("not ready in time")
+        if self._supervisor.done.wait(0) or not self._supervisor.ready.is_set():
+            self._supervisor.done.wait(_ABORT_S)
+            raise self._supervisor.failure or NodeFailed(f"graph {self.graph.name}: not ready within {_READY_S:g} s")
+
+    @property
+    def done(self) -> bool:
+        """It has ended, with or without failure, and its ledger is settled."""
+        return self._supervisor.done.is_set()
+
+    @property
+    def ledger(self) -> Ledger | None:
+        """The account, once settled; also there after a failure."""
+        return self._supervisor.ledger
+
+    def progress(self) -> Progress:
+        """Where it stands; costs nothing."""
+        return self._supervisor.progress
+
+    def wait(self, timeout_s: float) -> Ledger:
+        """Wait until the stream has ended and everything is in the file.
+
+        Raises:
+            NodeFailed: a node raised or died; `ledger` has the account all the same.
+            DiskFull: no room; likewise.
+            StreamBroken: the detector's stream ended early; likewise.
+            DataError: not done within `timeout_s`; it goes on.
+        """
+        if not self._supervisor.done.wait(timeout_s):
+            at = self.progress()
+            raise DataError(
+                f"graph {self.graph.name}: not done within {timeout_s:g} s",
+                seen=f"{at.written} of {at.frames} frames written, {at.frames_per_s:.0f} frames/s",
+                remedy="wait longer, or abort it",
+            )
+        return self._result()
+
+    def _result(self) -> Ledger:
+        if self._supervisor.failure is not None:
+            raise self._supervisor.failure
+        assert self._supervisor.ledger is not None
+        return self._supervisor.ledger
+
+    def abort(self, reason: str, *, produced: int | None = None) -> Ledger:
+        """End it now; what was acknowledged stays, and what is on its way is written.
+
+        Args:
+            reason: goes into file and ledger.
+            produced: how many frames the detector says it had produced; without it, what was seen.
+
+        Raises:
+            MambaError: it failed before, or could not be ended.
+        """
+        self._supervisor.abort(reason, produced)
+        if not self._supervisor.done.wait(_ABORT_S):
+            raise NodeFailed(f"graph {self.graph.name}: cannot be aborted", remedy="shutdown_ray() ends its actors")
+        return self._result()
+
+    def close(self) -> None:
+        """End it if it still runs; idempotent, raises nothing that `wait` or `abort` would tell."""
+        if not self.done:
+            self._supervisor.abort("closed")
+            self._supervisor.done.wait(_ABORT_S)
+        self._supervisor.join(_ABORT_S)
+
+    def _recover(self, account: Account) -> dict[str, DatasetInfo]:
+        # imported here: a console that never sees a writer die needs no HDF5 for it
+        from mamba.data_worker.sinks.hdf5 import recover
+
+        return recover(self.job.file, account)
+
+    def _publish(self, progress: Progress) -> None:
+        fields = {key: value for key, value in asdict(progress).items() if key != "state"}
+        publish("mdw/progress", device=self.job.device, arm=self.job.arm, **fields)
+
+    def _publish_done(self) -> None:
+        ledger, failure = self._supervisor.ledger, self._supervisor.failure
+        account: dict[str, Any] = {}
+        if ledger is not None:
+            account = {
+                "produced": ledger.produced,
+                "written": ledger.written,
+                "missing": [gap._asdict() for gap in ledger.missing],
+                "frames_per_s": ledger.frames_per_s,
+                "seconds": ledger.seconds,
+                "files": [str(file) for file in ledger.files],
+                "reason": ledger.reason,
+            }
+        error = f"{failure.code}: {failure.what}" if failure else ""
+        publish("mdw/done", device=self.job.device, arm=self.job.arm, error=error, **account)
+
+    def _free_actors(self) -> None:
+        for group in self._orders:
+            try:
+                stuck = _runner.call(group, "finish", timeout_s=15.0)["err"]
+            except NodeFailed:
+                stuck = "dead"
+            if stuck:
+                _runner.kill(group)
+        self._remove_folder()
+        self._publish_done()
+
+    def _remove_folder(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def arm(
+    graph: Graph,
+    *,
+    endpoint: str,
+    data_format: str,
+    arm_id: int,
+    frames: int,
+    file: Path,
+    device: str = "",
+    metadata: dict[str, Any] | None = None,
+) -> Armed:
+    """Make a graph ready for a detector that is armed; returns when every node is.
+
+    Args:
+        graph: what to run.
+        endpoint: the camera's `DataEndpoint`.
+        data_format: the camera's `DataFormat`.
+        arm_id: the camera's `ArmId`.
+        frames: how many frames were asked for.
+        file: the raw file; must not exist.
+        device: name of the camera, for notices and the file.
+        metadata: JSON-able facts about the run, kept in the file.
+
+    Raises:
+        GraphInvalid: the graph does not fit what the camera sends.
+        StreamBroken: the camera's stream is not there.
+        DataError: the file cannot be made, or Ray does not start.
+        NodeFailed: a node does not come up.
+    """
+    detector = DataFormat.load(data_format)
+    columns = {node.name: names for node in graph.nodes if (names := build_node(node).name_columns())}
+    job = Job(arm_id, frames, file.absolute(), device, graph.dump_yaml(), metadata or {}, columns)
+    plan_formats(graph, detector)
+    with _busy:
+        _runner.start_groups(sorted({graph.group_of(node.name) for node in graph.nodes}))
+        armed = Armed(graph, job, endpoint=endpoint, detector=detector, folder=_make_folder())
+        armed.start()
+    return armed
+
+
+def shutdown_ray() -> None:
+    """End Ray if it was started; nothing of it stays. Called when the console ends."""
+    with _busy:
+        _runner.shutdown()
+
+
+def _make_folder() -> Path:
+    base = read_environment().runtime_dir / "mdw"
+    return Path(
+        tempfile.mkdtemp(prefix="mamba-mdw-" if not base.is_dir() else "m", dir=base if base.is_dir() else None)
+    )
+
+
+def _control_endpoint(folder: Path) -> str:
+    return f"ipc://{folder}/c"
+
+
+def _plan_orders(graph: Graph, job: Job, detector: DataFormat, folder: Path) -> dict[str, dict[str, Any]]:
+    """What each group's actor is told, in the order in which their ends of edges must be made."""
+    formats = plan_formats(graph, detector)
+    nodes = {node.name: build_node(node) for node in graph.nodes}
+    plans = [
+        EdgePlan(
+            edge.origin,
+            edge.to,
+            edge.policy,
+            f"ipc://{folder}/e{number}",
+            secrets.token_hex(16),
+            counted=isinstance(nodes[edge.to], Sink) and nodes[edge.origin].output == "frames",
+        )
+        for number, edge in enumerate(graph.edges)
+    ]
+    orders: dict[str, dict[str, Any]] = {}
+    for name in graph.order():
+        order = orders.setdefault(
+            graph.group_of(name),
+            {
+                "control": _control_endpoint(folder),
+                "data_format": detector.dump(),
+                "job": {**asdict(job), "file": str(job.file)},
+                "nodes": [],
+            },
+        )
+        inputs = {plan.origin: form for plan in plans if plan.to == name and (form := formats[plan.origin])}
+        output = formats[name]
+        order["nodes"].append(
+            {
+                "spec": graph.node(name).model_dump(mode="json"),
+                "inputs": {n: f.dump() for n, f in (inputs or {"detector": detector}).items()},
+                "output": output.dump() if output else None,
+                "ins": [asdict(plan) for plan in plans if plan.to == name],
+                "outs": [asdict(plan) for plan in plans if plan.origin == name],
+            }
+        )
+    return orders

@@ -1,0 +1,81 @@
+"""What nodes tell the supervisor, and what it tells them: JSON over one Unix socket per arm, never pickle.
+
+Node to supervisor (`node` names itself in the socket's identity):
+
+=========  =====================================================================================
+ready      all its edges stand
+received   `ranges`, `age_s` since the first block: frames the source saw
+repeated   `count`: frames the source saw again
+ended      `produced`: the source has the end of the arm
+lost       `first, count, reason`: given up on an edge that counts
+written    `ranges`: acknowledged by the sink
+cut        `why`: an edge broke; the cause is told by the other side, or the other side is dead
+failed     `code, what, seen, remedy`: an error of this node
+drained    nothing more will come from it but `closed`
+closed     `datasets`: the sink's file is closed
+=========  =====================================================================================
+
+Supervisor to node: `stop` (`reason`), and when all are drained `finish` (`account`: the ledger).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from mamba import errors
+from mamba.data_worker.link import Socket, open_socket
+from mamba.errors import MambaError, NodeFailed
+
+Report = dict[str, Any]
+"""One message of the table."""
+
+
+class Reporter:
+    """A node's end; belongs to its thread."""
+
+    def __init__(self, endpoint: str, node: str) -> None:
+        self._context: zmq.Context[Socket] = zmq.Context(1)
+        self.socket, self.monitor = open_socket(self._context, zmq.DEALER)
+        self.socket.set(zmq.IDENTITY, node.encode())
+        self.socket.connect(endpoint)
+        self._orphan = False
+
+    def send(self, typ: str, **fields: Any) -> None:
+        """Tell the supervisor; never blocks."""
+        self.socket.send(json.dumps({"typ": typ, **fields}).encode(), flags=zmq.NOBLOCK)
+
+    def take(self, timeout_s: float) -> list[Report]:
+        """Commands that came within `timeout_s`; when the supervisor is gone: to stop, and to finish by itself."""
+        commands = []
+        if self.socket.poll(round(timeout_s * 1000)):
+            while self.socket.poll(0):
+                commands.append(json.loads(self.socket.recv()))
+        while self.monitor.poll(0):
+            self._orphan |= recv_monitor_message(self.monitor)["event"] == zmq.EVENT_DISCONNECTED
+        if self._orphan and not commands:
+            return [{"typ": "stop", "reason": "the console is gone"}, {"typ": "finish", "account": None}]
+        return commands
+
+    def close(self) -> None:
+        """Close after what was sent is delivered; idempotent."""
+        if not self.socket.closed:
+            self.socket.disable_monitor()
+            self.monitor.close(0)
+            self.socket.close()
+            self._context.term()
+
+
+def dump_error(error: MambaError) -> Report:
+    """An error as fields of a report."""
+    return {"code": error.code, "what": error.what, "seen": error.seen, "remedy": error.remedy}
+
+
+def load_error(report: Report) -> MambaError:
+    """The error in a report; of the class whose code it has."""
+    classes = {cls.code: cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, MambaError)}
+    cls = classes.get(report["code"], NodeFailed)
+    return cls(report["what"], seen=report["seen"], remedy=report["remedy"])

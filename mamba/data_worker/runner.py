@@ -1,0 +1,186 @@
+"""Runs the actors of a graph on Ray; the only file that imports it.
+
+Ray starts when the first graph is armed: on loopback only, with a token of its own, without dashboard or usage
+statistics, in a 0700 folder with a short name (Unix sockets). Blocks do not travel through it, so its object store is
+as small as it can be. `shutdown` leaves no process, folder or shared memory. Actors live on between arms.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+from mamba.data_worker.ring import sweep_rings
+from mamba.data_worker.worker import GroupWorker
+from mamba.errors import AlreadyRunning, DataError, NodeFailed
+from mamba.runtime import Lock
+
+_PREFIX = "mamba-ray-"
+_STORE_BYTES = 80 * 2**20  # Ray's smallest
+_START_S = 60.0
+_TOKEN = secrets.token_hex(32)
+_SETTINGS = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # despite its name: keeps every port on loopback
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "token",
+    "RAY_enable_worker_prestart": "0",
+    "RAY_prestart_worker_first_driver": "0",
+}
+
+log = logging.getLogger(__name__)
+
+
+class Runner:
+    """Ray for one process: starts it when needed, keeps one actor per group."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._folder: Path | None = None
+        self._owner: Lock | None = None
+        self._actors: dict[str, Any] = {}
+        self._imported = False
+
+    @property
+    def running(self) -> bool:
+        """Ray was started and not shut down."""
+        return self._folder is not None
+
+    def start_groups(self, groups: list[str]) -> None:
+        """See that an actor lives for each group; those of groups no longer used end.
+
+        Raises:
+            DataError: Ray is not installed, or does not start.
+            NodeFailed: an actor does not start.
+        """
+        with self._lock:
+            self._start_ray()
+            import ray
+
+            for group in [g for g in self._actors if g not in groups]:
+                ray.kill(self._actors.pop(group))
+            for group in groups:
+                if group in self._actors and not self._is_alive(group):
+                    del self._actors[group]
+            made = [group for group in groups if group not in self._actors]
+            actor = ray.remote(num_cpus=0, max_restarts=0)(GroupWorker)
+            for group in made:
+                self._actors[group] = actor.remote()
+            for group in made:
+                self.call(group, "identify", timeout_s=_START_S)
+
+    def _is_alive(self, group: str) -> bool:
+        try:
+            self.call(group, "identify", timeout_s=5.0)
+        except NodeFailed as error:
+            log.info("group %s starts anew: %s", group, error.seen)
+            return False
+        return True
+
+    def _start_ray(self) -> None:
+        if self.running:
+            return
+        if "ray" in sys.modules and not self._imported:
+            raise DataError(
+                "data worker: Ray was imported before, without token and loopback",
+                seen="it reads its settings once, when it is imported",
+                remedy="start a fresh console, and arm a graph before anything imports ray",
+            )
+        _sweep_folders()
+        self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir="/tmp"))  # 0700; sockets need a short path
+        self._owner = Lock(self._folder / "owner.lock")
+        token = self._folder / "token"
+        token.touch(mode=0o600)
+        token.write_text(_TOKEN)
+        # They stay in the environment: Ray reads some once for ever, and its processes inherit the others.
+        os.environ.update({**_SETTINGS, "RAY_AUTH_TOKEN_PATH": str(token)})
+        try:
+            import ray
+
+            self._imported = True
+            logging.getLogger("ray").setLevel(logging.ERROR)
+            ray.init(
+                address="local",
+                num_cpus=1,
+                include_dashboard=False,
+                object_store_memory=_STORE_BYTES,
+                log_to_driver=False,
+                configure_logging=False,
+                _temp_dir=str(self._folder),
+            )
+        except ImportError as error:
+            self.shutdown()
+            remedy = "pip install 'mamba-beamline[data-worker]'"
+            raise DataError("data worker: Ray is not installed", seen=str(error), remedy=remedy) from None
+        except Exception as error:
+            self.shutdown()
+            raise DataError(
+                "data worker: Ray does not start",
+                seen=f"{type(error).__name__}: {str(error).splitlines()[0][:200]}",
+                remedy="check memory and /dev/shm (at least 80 MB each must be free)",
+            ) from error
+
+    def call(self, group: str, method: str, *args: str, timeout_s: float = 20.0) -> dict[str, Any]:
+        """Call a method of a group's actor and read its JSON.
+
+        Raises:
+            NodeFailed: the actor is dead, or does not answer in time.
+        """
+        import ray
+
+        reference = getattr(self._actors[group], method).remote(*args)
+        try:
+            answer: dict[str, Any] = json.loads(ray.get(reference, timeout=timeout_s))
+        except (ray.exceptions.RayError, ray.exceptions.GetTimeoutError) as error:
+            raise NodeFailed(
+                f"group {group}: its actor does not answer ({method})",
+                seen=f"{type(error).__name__}: {str(error).splitlines()[0][:200]}",
+                remedy="arm again; it starts anew",
+            ) from None
+        return answer
+
+    def kill(self, group: str) -> None:
+        """End a group's actor, whatever it does."""
+        import ray
+
+        with self._lock:
+            actor = self._actors.pop(group, None)
+            if actor is not None:
+                ray.kill(actor)
+
+    def shutdown(self) -> None:
+        """End Ray and remove what it leaves; does nothing when it does not run."""
+        with self._lock:
+            if self._folder is None:
+                return
+            if self._imported:
+                import ray
+
+                for actor in self._actors.values():
+                    ray.kill(actor)
+                self._actors = {}
+                ray.shutdown()
+            assert self._owner is not None
+            self._owner.release()
+            shutil.rmtree(self._folder)
+            self._folder = None
+            sweep_rings()
+
+
+def _sweep_folders() -> None:
+    """Remove Ray folders of this user whose owner was killed."""
+    for folder in Path("/tmp").glob(f"{_PREFIX}*"):  # noqa: S108  # only this user's own are touched
+        if folder.stat().st_uid != os.getuid() or not (folder / "owner.lock").exists():
+            continue
+        try:
+            Lock(folder / "owner.lock").release()
+        except AlreadyRunning:
+            continue
+        shutil.rmtree(folder, ignore_errors=True)
