@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
             command=[*command, "--runtime", str(runtime.path), "--profile", str(profile.path)],
             env=_make_env(runtime.path, profile.path),
             profile=str(profile.path),
-            person=profile.person or getpass.getuser(),
+            person=profile.person or _find_login_name(),
         ).run()
     finally:
         lock.release()
@@ -50,6 +50,13 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     parser.add_argument("console", nargs="*", help="program to run as the console instead of mamba.console (after --)")
     return parser.parse_args(arguments)
+
+
+def _find_login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that has no name
+        return f"uid {os.getuid()}"
 
 
 def _make_env(runtime: Path, profile: Path) -> dict[str, str]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import zmq
 
-from mamba.errors import Cancelled, ConsoleDied
+from mamba.errors import Cancelled, ConsoleDied, ZError
 from mamba.runtime import RuntimeDirectory
 from mamba.session.agent import Agent
 from mamba.session.commands import CommandQueue
@@ -141,10 +141,15 @@ class SessionHost:
             self._kill_timer = None
         self._died_of = self._explain_exit(status)
         log.log(logging.INFO if self._ending or self._left_on_purpose else logging.ERROR, "console: %s", self._died_of)
+        was_running = self.state.run.get("state") != "idle"
         self.state.end_console(self._died_of)
         error = self.make_died()
         self.commands.end(error)
         self.agent.end(error)
+        if was_running:
+            run = self.state.run
+            fields = {key: run.get(key) for key in ("state", "uid", "reason")}
+            self._publish("run/state", {**fields, "id": run.get("scan_id")})
         self._publish("session/died", {"reason": self._died_of})
         self.terminal.show(f"\r\n[mamba] console: {self._died_of}\r\n".encode())
         self.join_server.dismiss(f"the console has ended: {self._died_of}", status=int(status != 0))
@@ -162,7 +167,13 @@ class SessionHost:
         return make_died_error(self._died_of)
 
     def restart_console(self, on_started: Callable[[], None]) -> None:
-        """End IPython if it lives, start a new one, then call `on_started`."""
+        """End IPython if it lives, start a new one, then call `on_started`.
+
+        Raises:
+            ZError: `busy`, when it is ending already.
+        """
+        if self._after_exit is not None or self._ending:
+            raise ZError("busy", "session/restart: the console is ending already; ask again in a few seconds")
 
         def start() -> None:
             if not self._ending:

@@ -5,6 +5,7 @@ The terminal is made raw and given back as it was, however this ends.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -13,7 +14,6 @@ import sys
 import termios
 import tty
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from mamba.errors import ConnectionLost, FacilityError, NotRunning
@@ -59,30 +59,37 @@ def _connect(runtime_dir: Path) -> socket.socket:
     return stream
 
 
-@contextmanager
+@contextlib.contextmanager
 def _raw(descriptor: int) -> Iterator[None]:
     before = termios.tcgetattr(descriptor)
     tty.setraw(descriptor)
     try:
         yield
     finally:
-        _write_all(sys.stdout.fileno(), _RESET)
-        termios.tcsetattr(descriptor, termios.TCSAFLUSH, before)
+        with contextlib.suppress(OSError, termios.error):  # the terminal itself may be gone
+            _write_all(sys.stdout.fileno(), _RESET)
+            termios.tcsetattr(descriptor, termios.TCSAFLUSH, before)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _resizes() -> Iterator[int]:
-    """A descriptor that can be read after the window changed."""
+    """A descriptor that can be read after the window changed; SIGTERM and SIGHUP leave by the front door."""
     reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     previous_fd = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    previous = signal.signal(signal.SIGWINCH, lambda _number, _frame: None)
+    previous = {number: signal.signal(number, _exit) for number in (signal.SIGTERM, signal.SIGHUP)}
+    previous[signal.SIGWINCH] = signal.signal(signal.SIGWINCH, lambda _number, _frame: None)
     try:
         yield reader
     finally:
-        signal.signal(signal.SIGWINCH, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
         signal.set_wakeup_fd(previous_fd)
         os.close(reader)
         os.close(writer)
+
+
+def _exit(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)
 
 
 def _send_size(stream: socket.socket) -> None:

@@ -59,9 +59,7 @@ class Handlers:
         """
         entry = self._handlers.get(request.typ)
         if entry is None:
-            raise UnknownVerb(
-                f"{request.typ[:100]!r}: nobody serves this", remedy=find_nearest(request.typ, self.verbs)
-            )
+            raise UnknownVerb(f"{request.typ!r}: nobody serves this", remedy=find_nearest(request.typ, self.verbs))
         handler, model = entry
         given = {k: v for k, v in request.fields.items() if k in model.model_fields or k not in _EVERYWHERE}
         try:
@@ -85,7 +83,7 @@ def _explain(verb: str, model: type[BaseModel], error: ValidationError) -> BadRe
     # what was sent is never repeated: it may be a password
     problems = error.errors(include_input=False, include_url=False)
     first = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
-    path = ".".join(str(step) for step in first["loc"])
+    path = ".".join(str(step) for step in first["loc"])[:100]
     if first["type"] == "extra_forbidden":
         return BadRequest(f"{verb}: unknown field {path!r}", remedy=find_nearest(path, list(model.model_fields)))
     if first["type"] == "missing":

@@ -17,8 +17,10 @@ from mamba.errors import BadRequest, MambaError, ReplyTimeout, WireError, ZError
 
 VERSION = 1
 """Version of the wire."""
-MAX_FRAME_BYTES = 64 * 2**20
-"""The longest request that is read."""
+MAX_FRAME_BYTES = 8 * 2**20
+"""The longest request that is read: it takes 0.1 s, in which nobody else is answered."""
+MAX_TYP_CHARS = 100
+"""The longest verb."""
 MAX_DEPTH = 64
 """Objects and lists within each other in one request."""
 
@@ -102,6 +104,8 @@ def make_request(message: dict[str, Any]) -> Request:
     typ = message.get("typ")
     if not isinstance(typ, str) or not typ:
         raise BadRequest("request: field 'typ' is missing", remedy="name a verb: 'ping', 'state', 'cmd', …")
+    if len(typ) > MAX_TYP_CHARS:
+        raise BadRequest("request: field 'typ' is too long", seen=f"{len(typ)} characters", remedy="name a verb")
     if not isinstance(message.get("id"), (str, int, float, type(None))):
         raise BadRequest(f"{typ}: field 'id' must be a text or a number", seen=type(message["id"]).__name__)
     return Request(typ, {key: value for key, value in message.items() if key != "typ"})

@@ -6,9 +6,11 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
 import sys
 import termios
 from collections.abc import Iterator
+from pathlib import Path
 
 import pexpect
 import pytest
@@ -101,6 +103,23 @@ def test_a_host_that_dies_gives_the_terminal_back(tiny: HostUnderTest) -> None:
         tiny.process.kill()
         child.expect("ConnectionLost: console: the session host ended")
         assert termios.tcgetattr(child.child_fd)[3] & termios.ICANON
+
+
+def test_ending_the_program_gives_the_terminal_back(tiny: HostUnderTest) -> None:
+    with joined(tiny) as child:
+        child.expect("tiny console")
+        child.kill(signal.SIGTERM)
+        child.expect(pexpect.EOF)
+        assert termios.tcgetattr(child.child_fd)[3] & termios.ICANON
+        child.wait()
+        assert child.exitstatus == 128 + signal.SIGTERM
+    assert tiny.client.command("1 + 1", timeout_s=5) == 2
+
+
+def test_without_a_terminal_there_is_nothing_to_join(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", JOIN, str(tmp_path)]
+    ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+    assert "console: this is no terminal" in ended.stderr
 
 
 def test_nobody_runs(tiny: HostUnderTest) -> None:

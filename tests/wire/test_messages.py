@@ -93,6 +93,7 @@ def test_any_bytes_are_a_request_or_a_bad_one(frame: bytes) -> None:
         (b'{"a": 1}', "'typ' is missing"),
         (b'{"typ": 5}', "'typ' is missing"),
         (b'{"typ": ""}', "'typ' is missing"),
+        (b'{"typ": "' + b"x" * 101 + b'"}', "'typ' is too long"),
         (b'{"typ": "x", "id": {}}', "'id' must be"),
     ],
 )

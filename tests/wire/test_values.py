@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mamba.errors import WireError
-from mamba.wire import values
+from mamba.wire import encoding
 from mamba.wire.values import DeviceName, Record, Repr, decode, encode
 
 plain = (
@@ -201,12 +201,12 @@ def test_depth_and_breadth_are_bounded() -> None:
     shared: Any = [1]
     for _ in range(50):
         shared = [shared, shared]  # 2**50 items when written out
-    assert len(json.dumps(encode(shared))) < 100 * values.MAX_ITEMS
+    assert len(json.dumps(encode(shared))) < 100 * encoding.MAX_ITEMS
 
 
 def test_sizes_are_bounded_and_the_rest_arrives() -> None:
-    big = np.zeros(values.MAX_BYTES + 1, np.uint8)
-    back = travel({"big": big, "text": "x" * (values.MAX_BYTES + 1), "many": [0] * (values.MAX_ITEMS + 1), "n": 1})
+    big = np.zeros(encoding.MAX_BYTES + 1, np.uint8)
+    back = travel({"big": big, "text": "x" * (encoding.MAX_BYTES + 1), "many": [0] * (encoding.MAX_ITEMS + 1), "n": 1})
     assert back["n"] == 1
     for name in ("big", "text", "many"):
         assert "too large" in back[name].text
