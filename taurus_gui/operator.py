@@ -8,8 +8,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from taurus.external.qt import QtCore, QtTest, QtWidgets
+from PyQt5 import QtTest  # the one module of Qt that taurus.external.qt does not pass on
+from taurus.external.qt import QtCore, QtWidgets
 
 from mamba.errors import ReplyTimeout, UnknownDevice, find_nearest
 from taurus_gui.receipt import Receipt
@@ -20,6 +22,7 @@ from taurus_gui.window import OperatorWindow
 OnProgress = Callable[[int, int], None]
 """Called with points or frames done and in all (0 while unknown)."""
 
+_HAND: Any = QtTest.QTest  # its stubs take the static functions for methods
 _READY_S, _SHORT_S, _LONG_S = 30.0, 30.0, 900.0
 _SLICE_MS = 20
 
@@ -45,7 +48,7 @@ class Operator:
         while not look():
             if time.monotonic() > deadline:
                 raise ReplyTimeout(f"window: waited for {what}", seen=f"not within {timeout_s:g} s")
-            QtTest.QTest.qWait(_SLICE_MS)
+            _HAND.qWait(_SLICE_MS)
 
     def wait_ready(self, timeout_s: float = _READY_S) -> None:
         """Until the window is connected and knows the session's state."""
@@ -164,7 +167,7 @@ class Operator:
     def screenshot(self, path: Path) -> None:
         """Save the window as it looks now."""
         self.window.plot.redraw()
-        QtTest.QTest.qWait(_SLICE_MS)
+        _HAND.qWait(_SLICE_MS)
         self.window.grab().save(str(path))
 
     def _choose_plan(self, plan: str, motor: str, detectors: Sequence[str]) -> QtWidgets.QWidget:
@@ -183,7 +186,7 @@ class Operator:
         for name, item in items.items():
             if (item.checkState() == QtCore.Qt.Checked) != (name in wanted):
                 boxes.setCurrentItem(item)
-                QtTest.QTest.keyClick(boxes, QtCore.Qt.Key_Space)
+                _HAND.keyClick(boxes, QtCore.Qt.Key_Space)
 
     def _choose(self, combo: QtWidgets.QComboBox, text: str) -> None:
         items = [combo.itemText(index) for index in range(combo.count())]
@@ -191,14 +194,14 @@ class Operator:
             raise UnknownDevice(f"{text!r}: not offered by {combo.accessibleName()}", remedy=find_nearest(text, items))
         steps = items.index(text) - combo.currentIndex()
         for _ in range(abs(steps)):
-            QtTest.QTest.keyClick(combo, QtCore.Qt.Key_Down if steps > 0 else QtCore.Qt.Key_Up)
+            _HAND.keyClick(combo, QtCore.Qt.Key_Down if steps > 0 else QtCore.Qt.Key_Up)
 
     def _type(self, field: Field | QtWidgets.QLineEdit, text: str) -> None:
         edit = field.edit if isinstance(field, Field) else field
         edit.setFocus()
         edit.selectAll()
-        QtTest.QTest.keyClick(edit, QtCore.Qt.Key_Delete)
-        QtTest.QTest.keyClicks(edit, text)
+        _HAND.keyClick(edit, QtCore.Qt.Key_Delete)
+        _HAND.keyClicks(edit, text)
 
     def _run_builder(self, on_progress: OnProgress | None, timeout_s: float) -> Receipt:
         preview, plot = self.window.builder.preview, self.window.plot
@@ -227,7 +230,7 @@ class Operator:
 
     def _press_when_enabled(self, button: QtWidgets.QPushButton) -> None:
         self.wait_until(button.isEnabled, what=f"the button {button.text()!r}")
-        QtTest.QTest.mouseClick(button, QtCore.Qt.LeftButton)
+        _HAND.mouseClick(button, QtCore.Qt.LeftButton)
 
     def _answer_dialog(self, button: QtWidgets.QPushButton, text: str) -> None:
         self._press_when_enabled(button)
@@ -235,4 +238,4 @@ class Operator:
         dialog = self.window.dialog
         assert dialog is not None
         self._type(dialog.edit, text)
-        QtTest.QTest.mouseClick(dialog.confirm, QtCore.Qt.LeftButton)
+        _HAND.mouseClick(dialog.confirm, QtCore.Qt.LeftButton)

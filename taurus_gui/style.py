@@ -33,13 +33,13 @@ QDockWidget::title {{ background: {PANEL}; padding: 7px 10px 5px 10px; border-bo
 QDockWidget {{ font-weight: 600; }}
 QDockWidget > QWidget {{ font-weight: 400; }}
 QMainWindow::separator {{ background: {PANEL}; width: 6px; height: 6px; }}
-QLineEdit, QPlainTextEdit, QComboBox, QListWidget, QTableView {{
+QLineEdit, QPlainTextEdit, QListWidget, QTableView {{
   background: {PAPER}; border: 1px solid {LINE}; border-radius: 4px; selection-background-color: {ACCENT}; }}
-QLineEdit {{ padding: 3px 6px; }}
-QComboBox {{ padding: 3px 6px; }}
-QLineEdit:focus, QPlainTextEdit:focus, QComboBox:focus {{ border-color: {ACCENT}; }}
+QLineEdit {{ padding: 2px 6px; }}
+QComboBox {{ min-height: 22px; }}
+QLineEdit:focus, QPlainTextEdit:focus {{ border-color: {ACCENT}; }}
 QLineEdit[invalid="true"], QPlainTextEdit[invalid="true"], QListWidget[invalid="true"] {{ border: 1px solid {BAD}; }}
-QPushButton {{ background: {PAPER}; border: 1px solid {LINE}; border-radius: 4px; padding: 4px 12px; }}
+QPushButton {{ background: {PAPER}; border: 1px solid {LINE}; border-radius: 4px; padding: 3px 12px; }}
 QPushButton:hover {{ border-color: {ACCENT}; }}
 QPushButton:pressed {{ background: {LINE}; }}
 QPushButton:disabled {{ color: #a8b2bb; background: {PANEL}; }}
@@ -52,7 +52,7 @@ QLabel[role="muted"] {{ color: {MUTED}; }}
 QLabel[role="head"] {{ color: {MUTED}; font-size: 11px; }}
 QLabel[role="error"] {{ color: {BAD}; }}
 QLabel[role="value"] {{ font-weight: 600; }}
-QLabel[role="badge"] {{ color: white; border-radius: 8px; padding: 1px 8px; font-size: 11px; }}
+QLabel[role="badge"] {{ color: white; border-radius: 9px; padding: 0px 8px; font-size: 11px; }}
 QFrame#runBar {{ background: {PAPER}; border-bottom: 1px solid {LINE}; }}
 QProgressBar {{ border: 1px solid {LINE}; border-radius: 4px; background: {PAPER}; text-align: center; height: 18px; }}
 QProgressBar::chunk {{ background: #9cc2f8; border-radius: 3px; }}

@@ -21,7 +21,7 @@ from taurus_gui.widgets.run_bar import RunBar
 from taurus_gui.widgets.scan_builder import ScanBuilder
 
 _SIZE = (1400, 900)
-_LEFT_WIDTH, _HISTORY_HEIGHT, _BUILDER_HEIGHT = 690, 260, 310
+_LEFT_WIDTH, _HISTORY_HEIGHT, _BUILDER_HEIGHT = 650, 240, 290
 
 
 class OperatorWindow(QtWidgets.QMainWindow):
@@ -54,13 +54,15 @@ class OperatorWindow(QtWidgets.QMainWindow):
     def _lay_out(self) -> None:
         self.setMenuWidget(self.run_bar)
         self.setCentralWidget(self.plot)
-        self.setCorner(QtCore.Qt.BottomLeftCorner, QtCore.Qt.LeftDockWidgetArea)
+        self.setCorner(QtCore.Qt.BottomLeftCorner, QtCore.Qt.BottomDockWidgetArea)
         devices = self._add_dock("Devices", self.devices, QtCore.Qt.LeftDockWidgetArea)
         builder = self._add_dock("Scan", self.builder, QtCore.Qt.LeftDockWidgetArea)
         history = self._add_dock("Commands", self.history, QtCore.Qt.BottomDockWidgetArea)
         self.resize(*_SIZE)
         self.resizeDocks([devices], [_LEFT_WIDTH], QtCore.Qt.Horizontal)
-        self.resizeDocks([devices, builder], [_SIZE[1] - _BUILDER_HEIGHT, _BUILDER_HEIGHT], QtCore.Qt.Vertical)
+        self.resizeDocks(
+            [devices, builder], [_SIZE[1] - _HISTORY_HEIGHT - _BUILDER_HEIGHT, _BUILDER_HEIGHT], QtCore.Qt.Vertical
+        )
         self.resizeDocks([history], [_HISTORY_HEIGHT], QtCore.Qt.Vertical)
 
     def _add_dock(self, title: str, panel: QtWidgets.QWidget, area: Any) -> QtWidgets.QDockWidget:

@@ -131,7 +131,7 @@ class DeviceRow(QtCore.QObject):
     def set_limits(self, limits: tuple[float, float] | None) -> None:
         """Show the limits and check targets against them."""
         self.limits = limits
-        self.limits_label.setText(f"{limits[0]:g} … {limits[1]:g}" if limits else "")
+        self.limits_label.setText(f"{limits[0]:g} … {limits[1]:g}".replace("-", "−") if limits else "")
 
     def _note_limits(self, _value: object) -> None:
         if self.config.type == "motor" and self.value is not None and self.value.limits is not None:
@@ -142,8 +142,7 @@ class DeviceRow(QtCore.QObject):
         for button in self._buttons:
             button.setEnabled(enabled)
 
-    def stop_listening(self) -> None:
-        """Leave Tango."""
-        self.state.stop_listening()
-        if self.value is not None:
-            self.value.stop_listening()
+    @property
+    def labels(self) -> list[LiveLabel]:
+        """What listens to Tango."""
+        return [self.state] if self.value is None else [self.state, self.value]

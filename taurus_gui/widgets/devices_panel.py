@@ -8,6 +8,7 @@ from mamba.config import Profile
 from taurus_gui.style import make_fixed_font
 from taurus_gui.widgets.device_row import DeviceRow
 from taurus_gui.widgets.field import make_label
+from taurus_gui.widgets.live import EVENT_BUFFER_S
 
 _COLUMNS = ("Device", "Value", "State", "Limits", "Command")
 
@@ -23,7 +24,7 @@ class DevicesPanel(QtWidgets.QWidget):
         grid = QtWidgets.QGridLayout()
         grid.setContentsMargins(12, 6, 12, 6)
         grid.setHorizontalSpacing(10)
-        grid.setVerticalSpacing(5)
+        grid.setVerticalSpacing(3)
         for column, title in enumerate(_COLUMNS):
             side = QtCore.Qt.AlignRight if title == "Value" else QtCore.Qt.AlignLeft
             grid.addWidget(make_label(title, "head"), 0, column, side)
@@ -39,6 +40,9 @@ class DevicesPanel(QtWidgets.QWidget):
         self.preview.setAccessibleName("device command")
         self.preview.setContentsMargins(12, 0, 12, 6)
         self._fill(grid)
+        self._timer = QtCore.QTimer(self)
+        self._timer.timeout.connect(self._flush)
+        self._timer.start(int(EVENT_BUFFER_S * 1000))
 
     def _fill(self, grid: QtWidgets.QGridLayout) -> None:
         inner = QtWidgets.QWidget()
@@ -85,5 +89,12 @@ class DevicesPanel(QtWidgets.QWidget):
 
     def stop_listening(self) -> None:
         """Leave Tango, before the widgets are deleted."""
+        self._timer.stop()
         for row in self.rows.values():
-            row.stop_listening()
+            for label in row.labels:
+                label.stop_listening()
+
+    def _flush(self) -> None:
+        for row in self.rows.values():
+            for label in row.labels:
+                label.flush()

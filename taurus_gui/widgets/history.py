@@ -173,7 +173,7 @@ def _make_view(model: ReceiptTable) -> QtWidgets.QTableView:
     view.verticalHeader().setDefaultSectionSize(24)
     header = view.horizontalHeader()
     header.setHighlightSections(False)
-    for column, width in enumerate((44, 330, 96, 80, 70, 150, 70, 150)):
+    for column, width in enumerate((44, 440, 160, 90, 70, 200, 80, 170)):
         view.setColumnWidth(column, width)
     header.setSectionResizeMode(COLUMNS.index("Result"), QtWidgets.QHeaderView.Stretch)
     return view

@@ -1,4 +1,8 @@
-"""Live values of Tango attributes through Taurus, read only: a value with its unit, and a state as a coloured badge."""
+"""Live values of Tango attributes through Taurus, read only: a value with its unit, and a state as a coloured badge.
+
+Taurus delivers events in threads of its own, and its event buffer costs one more thread per widget. Here a label keeps
+only the newest event, and whoever owns the labels calls `flush` four times a second from one Qt timer.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,9 @@ from taurus.qt.qtgui.base import TaurusBaseWidget
 from taurus_gui.style import MUTED, STATE_COLOURS
 
 EVENT_BUFFER_S = 0.25
-"""Events of one label are taken together for so long: more often nobody can read them."""
+"""How often labels are to be flushed: more often nobody can read them."""
+_KEPT = (TaurusEventType.Change, TaurusEventType.Periodic, TaurusEventType.Error)
+BADGE_HEIGHT = 20
 _UNREACHABLE = "—"
 
 
@@ -25,18 +31,27 @@ class LiveLabel(QtWidgets.QLabel, TaurusBaseWidget):
         self.call__init__wo_kw(QtWidgets.QLabel, None)
         self.call__init__(TaurusBaseWidget, type(self).__name__)
         self.value: Any = None
+        self._newest: tuple[Any, Any, Any] | None = None
         self.limits: tuple[float, float] | None = None
         self.setTextFormat(QtCore.Qt.PlainText)
         self.show_unreachable("not connected yet")
-        self.setEventBufferPeriod(EVENT_BUFFER_S)
         self.setModel(model)
+
+    def fireEvent(self, evt_src: Any = None, evt_type: Any = None, evt_value: Any = None) -> None:
+        """Taurus's hook, called in any thread: keep the newest event."""
+        if evt_type in _KEPT:
+            self._newest = (evt_src, evt_type, evt_value)
+
+    def flush(self) -> None:
+        """Show the newest event, if one came since the last call."""
+        newest, self._newest = self._newest, None
+        if newest is not None:
+            self.handleEvent(*newest)
 
     def handleEvent(self, source: Any, kind: Any, value: Any) -> None:
         """Taurus's hook: an event arrived, in the Qt thread."""
         if kind == TaurusEventType.Error or value is None or getattr(value, "rvalue", None) is None:
             self.show_unreachable(_say_failure(value))
-            return
-        if kind not in (TaurusEventType.Change, TaurusEventType.Periodic):
             return
         self.setToolTip(self.getModelName())
         self.show_value(source, value.rvalue)
@@ -56,9 +71,9 @@ class LiveLabel(QtWidgets.QLabel, TaurusBaseWidget):
         self.value_changed.emit(None)
 
     def stop_listening(self) -> None:
-        """Leave Tango: no timer and no event comes after this."""
-        self.setEventBufferPeriod(0)
+        """Leave Tango: no event is shown after this."""
         self.setModel(None)
+        self._newest = None
 
 
 class StateBadge(LiveLabel):
@@ -68,6 +83,7 @@ class StateBadge(LiveLabel):
         super().__init__(f"{device_model}/state")
         self.setAlignment(QtCore.Qt.AlignCenter)
         self.setProperty("role", "badge")
+        self.setFixedHeight(BADGE_HEIGHT)
 
     def show_value(self, source: Any, reading: Any) -> None:
         """Show the state's name on its colour."""

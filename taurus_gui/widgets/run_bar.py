@@ -8,6 +8,7 @@ from taurus.external.qt import QtCore, QtWidgets
 
 from taurus_gui.style import BAD, BUSY, GOOD, MUTED, WARN
 from taurus_gui.widgets.field import ErrorLine, make_button, make_label
+from taurus_gui.widgets.live import BADGE_HEIGHT
 
 _COLOURS = {"idle": GOOD, "running": BUSY, "paused": WARN, "pausing": WARN, "aborting": BAD, "dead": BAD}
 
@@ -48,6 +49,8 @@ class RunBar(QtWidgets.QFrame):
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(12, 8, 12, 8)
         layout.setSpacing(8)
+        for badge in (self.state, self.connection):
+            badge.setFixedHeight(BADGE_HEIGHT)
         layout.addWidget(self.title)
         layout.addSpacing(12)
         for widget in (self.state, self.pause, self.resume, self.abort):

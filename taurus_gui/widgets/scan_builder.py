@@ -42,7 +42,7 @@ class ScanBuilder(QtWidgets.QWidget):
         self.detectors = _make_check_list(counters)
         self.detectors_error = ErrorLine()
         self.stack = QtWidgets.QStackedWidget()
-        self.preview = CommandPreview()
+        self.preview = CommandPreview(rows=2)
         self._lay_out()
         self.plan.currentTextChanged.connect(self._change_plan)
         self.motor.currentTextChanged.connect(self._change_motor)
@@ -75,7 +75,7 @@ class ScanBuilder(QtWidgets.QWidget):
         for form in self.forms.values():
             self.stack.addWidget(form)
         self.stack.setSizePolicy(QtWidgets.QSizePolicy.Preferred, QtWidgets.QSizePolicy.Fixed)
-        self.stack.setMinimumHeight(70)
+        self.stack.setMinimumHeight(66)
         grid.addWidget(self.stack, 2, 0, 2, 2, QtCore.Qt.AlignTop)
         grid.addWidget(make_label("Command", "head"), 5, 0)
         grid.addWidget(self.preview, 6, 0, 1, 3)
@@ -146,7 +146,7 @@ def _make_check_list(names: dict[str, bool]) -> QtWidgets.QListWidget:
     """A list to tick; `names` says which are ticked at first."""
     widget = QtWidgets.QListWidget()
     widget.setAccessibleName("Detectors")
-    widget.setMinimumHeight(84)
+    widget.setMinimumHeight(70)
     widget.setSizePolicy(QtWidgets.QSizePolicy.Preferred, QtWidgets.QSizePolicy.Expanding)
     for name, ticked in names.items():
         item = QtWidgets.QListWidgetItem(name, widget)
