@@ -44,6 +44,7 @@ def _run(profile: Profile, runtime: RuntimeDirectory) -> int:
     _log_to(log_file)
     shell = make_shell(profile, runtime)
     closing = Closing(shell, session=current_session, log_file=log_file)
+    shell.before_exit = closing.close
     closing.catch_signals()
     connect_later(runtime.agent, profile.person)
     shell.show_banner()  # type: ignore[no-untyped-call]  # IPython
@@ -55,7 +56,6 @@ def _run(profile: Profile, runtime: RuntimeDirectory) -> int:
     if session is not None:
         session.startup_error = error
     shell.mainloop()  # type: ignore[no-untyped-call]  # IPython
-    closing.close("the person left the console")
     return 0
 
 

@@ -6,11 +6,12 @@ has just accepted; the next cell is its cell. A cell that nobody expected was ty
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,7 @@ from mamba.wire.messages import Rep, make_error, make_ok
 
 TYPED_HERE = "console"
 """Origin of a cell that was typed at the terminal."""
+_INTERRUPT_AGAIN_S = 0.01
 RECEIPTS_KEPT = 200
 """Receipts that `U.history()` can show."""
 
@@ -122,6 +124,17 @@ class CellRecorder:
         self._finish(receipt, rep)
 
     def _begin(self, info: ExecutionInfo) -> None:
+        with _hold_interrupts() as pressed:
+            self._begin_cell(info)
+        if pressed:
+            # IPython would have swallowed it here; it was meant for the cell, which begins now
+            threading.Timer(_INTERRUPT_AGAIN_S, self._interrupt, (self._running,)).start()
+
+    def _interrupt(self, running: _Running | None) -> None:
+        if running is not None and self._running is running:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    def _begin_cell(self, info: ExecutionInfo) -> None:
         self._depth += 1
         if self._depth > 1:
             return  # a cell that runs cells (%run -i, get_ipython().run_cell) is one cell
@@ -146,6 +159,10 @@ class CellRecorder:
             }
 
     def _end(self, result: ExecutionResult | None) -> None:
+        with _hold_interrupts():  # the cell is over: there is nothing left to interrupt
+            self._end_cell(result)
+
+    def _end_cell(self, result: ExecutionResult | None) -> None:
         if self._depth == 0:
             return  # blank: IPython reports the end of a cell that never began
         self._depth -= 1
@@ -174,6 +191,17 @@ class CellRecorder:
         if running is not None and notice["typ"] == "scan/stop":
             with self._lock:
                 running.files += [str(path) for path in notice.get("files", ()) if str(path) not in running.files]
+
+
+@contextmanager
+def _hold_interrupts() -> Iterator[list[int]]:
+    """Collect Ctrl-C instead of raising it: a cell must not begin or end by half."""
+    pressed: list[int] = []
+    previous = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def make_rep(result: ExecutionResult | None, engine: Any) -> Rep:

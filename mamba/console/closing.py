@@ -6,6 +6,7 @@ the log before anything else happens.
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import logging
 import os
@@ -25,15 +26,17 @@ log = logging.getLogger(__name__)
 
 CLEAN_UP_S = 8.0
 """How long a run's clean-up may take when the console ends."""
-_LEAVE_S = 2.0
-"""How long the main thread may take to leave its cell and the prompt after that."""
+_CELL_S = 0.5
+"""How long a cell may take to end by itself once its run was ended; then it is interrupted."""
+_LEAVE_S = 2.5
+"""How long the main thread may take to leave its cell and the prompt in all."""
 
 
 class Closing:
-    """Ends one console once, on SIGTERM, SIGHUP or when the person leaves.
+    """Ends one console, on SIGTERM, SIGHUP or when the person leaves.
 
     Args:
-        shell: the IPython that ends.
+        shell: the IPython that ends; `close` is to be called before it clears its namespace.
         session: gives the session of this process; None when there is none yet.
         log_file: where the standard streams go when the terminal is gone.
     """
@@ -45,8 +48,9 @@ class Closing:
             raise RuntimeError("IPython has no prompt_toolkit prompt")
         self._shell, self._session, self._log_file = shell, session, log_file
         self._app = shell.pt_app.app
-        self._once = threading.Lock()
-        self._done = threading.Event()
+        self._one_at_a_time = threading.Lock()
+        self._closing = threading.Event()
+        self._reason = "the person left the console"
         self._signalled = False
 
     def catch_signals(self) -> None:
@@ -58,55 +62,64 @@ class Closing:
         if self._signalled:
             return
         self._signalled = True
+        self._reason = f"the console was ended by {signal.Signals(number).name}"
         redirect_streams(self._log_file)
-        name = signal.Signals(number).name
         # The main thread may be inside the run's own call; it must go on for the run to end.
-        threading.Thread(target=self._end_from_signal, args=(name,), name="mamba-closing", daemon=True).start()
+        threading.Thread(target=self._end_from_signal, name="mamba-closing", daemon=True).start()
 
-    def _end_from_signal(self, name: str) -> None:
-        log.warning("%s: the console ends", name)
-        self.close(f"the console was ended by {name}")
-        self._leave()
-        # still here: a cell that cannot be interrupted; the history is written, nothing else waits for it
+    def _end_from_signal(self) -> None:
+        log.warning("%s", self._reason)
+        self._end_run()
+        if self._leave():
+            return  # the main thread calls close() on its way out
+        self.close()
         log.error("the main thread did not leave within %g s; ended without it", _LEAVE_S)
-        faulthandler.dump_traceback(sys.__stderr__)  # where it is; the stream goes to the log by now
+        faulthandler.dump_traceback(2)  # where it is; standard error goes to the log by now
         logging.shutdown()
         os._exit(1)
 
-    def _leave(self) -> None:
-        app, session = self._app, self._session()
+    def _leave(self) -> bool:
+        """Bring the main thread out of its cell and the prompt; False if it does not come."""
         self._shell.confirm_exit = False
         self._shell.ask_exit()  # type: ignore[no-untyped-call]  # IPython
         deadline = time.monotonic() + _LEAVE_S
-        main = threading.main_thread()
-        while main.is_alive() and time.monotonic() < deadline:
-            loop = app.loop
-            if loop is not None and app.is_running and not app.is_done:
-                loop.call_soon_threadsafe(self._end_prompt)
-            elif session is not None and session.cells is not None and session.cells.running is not None:
-                signal.pthread_kill(main.ident or 0, signal.SIGINT)
-            main.join(0.2)
+        while time.monotonic() < deadline:
+            loop = self._app.loop
+            if loop is not None and self._app.is_running:
+                with contextlib.suppress(RuntimeError):  # the prompt ended by itself
+                    loop.call_soon_threadsafe(self._end_prompt)
+            if self._closing.wait(_CELL_S):
+                return True
+            session = self._session()
+            if session is not None and session.cells is not None and session.cells.running is not None:
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        return False
 
     def _end_prompt(self) -> None:
         if self._app.is_running and not self._app.is_done:
             self._app.exit(exception=EOFError)
 
-    def close(self, reason: str) -> None:
-        """End the run, Ray and the link; only once, whoever calls. Returns when that is done."""
-        if not self._once.acquire(blocking=False):
-            self._done.wait(CLEAN_UP_S + _LEAVE_S)
-            return
+    def _end_run(self) -> None:
+        """Close the run; who comes second waits until the first is through."""
         session = self._session()
+        with self._one_at_a_time:
+            try:
+                if session is not None:
+                    session.end_run(self._reason, CLEAN_UP_S)
+            except Exception:  # the process ends in any case
+                log.exception("the run could not be ended")
+
+    def close(self) -> None:
+        """End the run, Ray and the link."""
+        self._closing.set()
+        self._end_run()
         try:
-            if session is not None:
-                session.end_run(reason, CLEAN_UP_S)
             _shut_ray_down()
         except Exception:  # the link is closed and the process ends in any case
-            log.exception("the console's clean-up raised")
-        finally:
-            if session is not None:
-                session.close()
-            self._done.set()
+            log.exception("Ray could not be ended")
+        session = self._session()
+        if session is not None:
+            session.close()
 
 
 def _shut_ray_down() -> None:

@@ -196,11 +196,12 @@ class ConsoleSession:
             log.error("run: its clean-up goes on after %g s; the engine is %s", timeout_s, self.run.state)
 
     def close(self) -> None:
-        """End the link and the threads; the run is ended before by `end_run`."""
+        """Deliver no more and end the link; the run is ended before by `end_run`."""
+        if self.injector is not None:
+            self.injector.close()
+        if self._keyboard is not None:
+            self._keyboard.close()
+        self.services.close()
         self._detach()
         if self.agent is not None:
             self.agent.close()
-        self.services.close()
-        for part in (self._keyboard, self.injector, self.cells, self.run, self._documents):
-            if part is not None:
-                part.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from IPython.paths import get_ipython_dir
@@ -37,7 +38,25 @@ def check_terminal() -> None:
     )
 
 
-def make_shell(profile: Profile, runtime: RuntimeDirectory) -> TerminalInteractiveShell:
+class BeamlineShell(TerminalInteractiveShell):
+    """IPython in a terminal.
+
+    Attributes:
+        before_exit: called once when IPython ends, while the namespace and its devices still exist.
+    """
+
+    before_exit: Callable[[], None] | None = None
+    _was_closed = False
+
+    def _atexit_once(self) -> None:
+        if not self._was_closed:
+            self._was_closed = True
+            if self.before_exit is not None:
+                self.before_exit()
+        super()._atexit_once()  # type: ignore[no-untyped-call]  # IPython
+
+
+def make_shell(profile: Profile, runtime: RuntimeDirectory) -> BeamlineShell:
     """The one IPython of this process, as `profile` wants it; its history is readable by its owner only."""
     config = Config()
     config.TerminalInteractiveShell.editing_mode = profile.console.editing_mode
@@ -46,7 +65,7 @@ def make_shell(profile: Profile, runtime: RuntimeDirectory) -> TerminalInteracti
     config.InteractiveShell.enable_tip = False
     config.InteractiveShell.banner1 = _make_banner(profile)
     config.HistoryManager.hist_file = str(_open_history(profile, runtime))
-    shell: TerminalInteractiveShell = TerminalInteractiveShell.instance(config=config)
+    shell: BeamlineShell = BeamlineShell.instance(config=config)
     return shell
 
 

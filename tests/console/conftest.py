@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.console_link import ConsoleUnderTest
+from tests.support.console_link import PROFILE, ConsoleUnderTest
 
 SIMULATED = """
 from bluesky import RunEngine
@@ -44,11 +44,11 @@ U = server_start(M, D, RE)
 
 
 @contextmanager
-def started(startup: str = SIMULATED) -> Iterator[ConsoleUnderTest]:
+def started(startup: str = SIMULATED, profile: str = PROFILE) -> Iterator[ConsoleUnderTest]:
     """A console that is ready, and leaves nothing."""
     # pytest's own folders are too long for a socket's name
     folder = Path(tempfile.mkdtemp(prefix="mb-console-"))
-    console = ConsoleUnderTest(folder, startup)
+    console = ConsoleUnderTest(folder, startup, profile=profile)
     try:
         yield console.wait_ready()
     finally:

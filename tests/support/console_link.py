@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import contextlib
 import itertools
 import os
 import re
@@ -162,7 +161,7 @@ class ConsoleUnderTest:
         """Close the terminal, as a window that is closed or an ssh connection that breaks."""
         self._ending = True
         self._threads[0].join()
-        os.close(self._terminal)
+        self.child.ptyproc.fileobj.close()
 
     def wait_gone(self, timeout_s: float = 10) -> int:
         """Wait for the process to end; its exit code, negative for a signal."""
@@ -186,8 +185,7 @@ class ConsoleUnderTest:
         for thread in self._threads:
             thread.join()
         os.close(self._pidfd)
-        with contextlib.suppress(OSError):  # hung up already
-            os.close(self._terminal)
+        self.child.ptyproc.fileobj.close()
         self.child.closed = self.child.ptyproc.closed = True
         self.socket.close()
         self._context.term()

@@ -1,0 +1,141 @@
+"""The prompt belongs to the person: what they are writing survives every delivered command."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.console_link import ConsoleUnderTest
+
+LEFT = "\x1b[D"
+
+
+def test_draft_and_cursor_come_back(console: ConsoleUnderTest) -> None:
+    since = len(console.messages)
+    console.type("'left' + 'right'" + LEFT * 8)
+    assert console.run("1 + 1")["rep"]["ret"] == 2
+    console.type(" 'middle' +\r")
+    done = console.wait_for("cell/done", since=since, id=None)
+    assert done["text"] == "'left' + 'middle' + 'right'"
+
+
+def test_nothing_typed_is_lost_and_no_command_is_touched(console: ConsoleUnderTest) -> None:
+    since = len(console.messages)
+    typed = "'" + "the quick brown fox jumps over the lazy dog " * 2 + "'"
+    sent: dict[str, int] = {}
+    for i, key in enumerate(typed):
+        console.type(key)
+        if i % 4 == 0:
+            sent[console.deliver(f"{i} + 1000")] = i + 1000
+        time.sleep(0.03)  # a typist
+    for number, result in sent.items():
+        assert console.wait_for("cell/done", 20, id=number)["rep"] == {"err": "", "ret": result}
+    console.type("\r")
+    assert console.wait_for("cell/done", since=since, id=None)["text"] == typed
+
+
+def test_commands_are_executed_once_and_in_order(console: ConsoleUnderTest) -> None:
+    console.run("order = []")
+    numbers = [console.deliver(f"order.append({i})") for i in range(30)]
+    for number in numbers:
+        console.wait_for("cell/done", 20, id=number)
+    assert console.run("order")["rep"]["ret"] == list(range(30))
+
+
+def test_person_s_and_client_s_cells_are_not_swapped(console: ConsoleUnderTest) -> None:
+    for i in range(10):
+        since = len(console.messages)
+        console.type(f"'person {i}'\r")
+        number = console.deliver(f"'client {i}'")
+        assert console.wait_for("cell/done", id=number)["rep"]["ret"] == f"client {i}"
+        assert console.wait_for("cell/done", since=since, id=None)["rep"]["ret"] == f"person {i}"
+
+
+def test_input_keeps_the_keyboard(console: ConsoleUnderTest) -> None:
+    since = len(console.messages)
+    console.type("answer = input('name? ')\r")
+    console.wait_for("state", since=since, prompt="occupied")
+    number = console.deliver("answer")
+    assert console.wait_for("cell/waiting", id=number)["why"] == "busy"
+    console.type("Ada\r")
+    assert console.wait_for("cell/done", id=number)["rep"]["ret"] == "Ada"
+
+
+def test_debugger_keeps_the_keyboard(console: ConsoleUnderTest) -> None:
+    since = len(console.messages)
+    asked = console.deliver("import pdb; pdb.set_trace(); after = 1")
+    console.wait_for("state", since=since, prompt="occupied")
+    number = console.deliver("after + 1")
+    console.type("x = 41\n")
+    console.type("c\n")
+    console.wait_for("cell/done", id=asked)
+    assert console.wait_for("cell/done", id=number)["rep"]["ret"] == 2
+
+
+@pytest.mark.parametrize("keys", [("\x12", "\x07"), ("M.\t", "\x07" + "\x15")], ids=["search", "menu"])
+def test_search_and_menu_are_not_taken_away(console: ConsoleUnderTest, keys: tuple[str, str]) -> None:
+    console.run("'something to search for'")
+    console.type(keys[0])
+    console.wait(lambda: _is_occupied(console), "occupied")
+    number = console.deliver("2 + 2")
+    assert console.wait_for("cell/waiting", id=number)["why"] == "prompt-occupied"
+    console.type(keys[1])
+    assert console.wait_for("cell/done", id=number)["rep"]["ret"] == 4
+    console.type("\x15")
+
+
+def _is_occupied(console: ConsoleUnderTest) -> bool:
+    states = [m["prompt"] for m in console.messages if m["typ"] == "state"]
+    return states[-1] == "occupied"
+
+
+def test_waiting_command_can_be_withdrawn(console: ConsoleUnderTest) -> None:
+    first = console.deliver("import time; time.sleep(0.5)")
+    console.wait_for("cell/running", id=first)
+    second = console.deliver("withdrawn = True")
+    console.wait_for("cell/waiting", id=second)
+    console.send("cell/cancel", id=second)
+    assert console.wait_for("cell/cancelled", id=second)["rep"]["err"] == "cancelled"
+    assert console.run("'withdrawn' in globals()")["rep"]["ret"] is False
+
+
+def test_ctrl_c_interrupts_a_delivered_cell(console: ConsoleUnderTest) -> None:
+    number = console.deliver("import time; time.sleep(30)")
+    console.wait_for("cell/running", id=number)
+    console.type("\x03")
+    assert console.wait_for("cell/done", id=number)["rep"]["err"] == "interrupted"
+    assert console.run("1 + 1")["rep"]["ret"] == 2
+
+
+def test_cell_that_fills_the_next_prompt_does_not_lose_the_draft(console: ConsoleUnderTest) -> None:
+    since = len(console.messages)
+    console.type("'draft'")
+    console.run("get_ipython().set_next_input('other')")
+    console.type("\r")
+    assert console.wait_for("cell/done", since=since, id=None)["text"] == "'draft'"
+
+
+def test_notices_wait_for_no_host_and_the_link_comes_back(start_console: Callable[..., ConsoleUnderTest]) -> None:
+    console = start_console()
+    since = len(console.messages)
+    console.restart_host()
+    assert console.wait_for("hello", since=since)["pid"] == console.child.pid
+    console.wait_for("ready", since=since)
+    assert console.run("1 + 1")["rep"]["ret"] == 2
+
+
+def test_vi_mode_comes_back(start_console: Callable[..., ConsoleUnderTest]) -> None:
+    from tests.console.conftest import SIMULATED
+    from tests.support.console_link import PROFILE
+
+    console = start_console(SIMULATED, PROFILE.replace("startup.py", "startup.py, editing_mode: vi"))
+    since = len(console.messages)
+    console.type("'abc'\x1b")
+    time.sleep(0.7)  # vi's Escape is one once nothing follows it in time
+    assert console.run("1 + 1")["rep"]["ret"] == 2
+    console.type("hix\x1b")
+    time.sleep(0.7)
+    console.type("\r")
+    assert console.wait_for("cell/done", since=since, id=None)["text"] == "'abxc'"
