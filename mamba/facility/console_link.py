@@ -16,8 +16,6 @@ from typing import Any
 from mamba.errors import NotRunning, ReplyTimeout, ServerFailed, WireError, ZError
 from mamba.runtime import RuntimeDirectory
 
-_DEAD = "IPython has ended"
-
 
 async def wait_for_console(runtime: RuntimeDirectory, *, timeout_s: float, log: Path) -> None:
     """Wait until the console takes commands.
@@ -39,9 +37,7 @@ async def wait_for_console(runtime: RuntimeDirectory, *, timeout_s: float, log: 
             await process.wait()
     if process.returncode != 0:
         words = output.decode("utf-8", "replace").strip().splitlines()
-        raise ServerFailed(
-            "console: was not ready in time", seen=words[-1] if words else "no answer", remedy=f"read {log}"
-        )
+        raise ServerFailed("console: is not ready", seen=words[-1] if words else "no answer", remedy=f"read {log}")
 
 
 def look_at_console(runtime: RuntimeDirectory, *, timeout_s: float = 2.0) -> dict[str, Any]:
@@ -60,17 +56,19 @@ def look_at_console(runtime: RuntimeDirectory, *, timeout_s: float = 2.0) -> dic
         return state
 
 
-def _find_obstacle(runtime: RuntimeDirectory) -> str:
-    """Why the console is not ready; empty when it is."""
+def _find_obstacle(runtime: RuntimeDirectory) -> tuple[str, bool]:
+    """Why the console is not ready ("" when it is), and whether that can still change."""
     try:
-        prompt = look_at_console(runtime).get("prompt")
+        state = look_at_console(runtime)
     except NotRunning:
-        return "the session host does not listen yet"
+        return "the session host does not listen yet", True
     except (ReplyTimeout, WireError, ZError) as error:
-        return str(error).splitlines()[0]
-    if prompt == "dead":
-        return _DEAD
-    return "" if prompt == "idle" else f"the prompt is {prompt!r}: the start-up script has not finished"
+        return str(error).splitlines()[0], True
+    if state.get("startup_error"):
+        return f"the start-up script raised {state['startup_error']}", False
+    if state["prompt"] == "dead":
+        return "IPython has ended", False
+    return ("" if state["prompt"] == "idle" else f"the start-up script runs, prompt {state['prompt']!r}"), True
 
 
 def main() -> int:
@@ -81,12 +79,14 @@ def main() -> int:
     arguments = parser.parse_args()
     runtime = RuntimeDirectory(arguments.runtime)
     deadline_s = time.monotonic() + arguments.timeout
-    while obstacle := _find_obstacle(runtime):
-        if obstacle == _DEAD or time.monotonic() > deadline_s:
+    while True:
+        obstacle, may_change = _find_obstacle(runtime)
+        if not obstacle:
+            return 0
+        if not may_change or time.monotonic() > deadline_s:
             print(obstacle)  # noqa: T201  # the answer to whoever started this process
             return 1
         time.sleep(0.05)  # between two looks at a condition with a deadline
-    return 0
 
 
 if __name__ == "__main__":

@@ -187,7 +187,7 @@ class Supervisor:
         """Start it and wait until `ready` says so; an end before that is a failure."""
         process.start()
         self._write_state()
-        await self._race(ready(process), [process], START_TIMEOUT_S)
+        await self._race(ready(process), [process], START_TIMEOUT_S + 5.0)  # it keeps to its time itself
         process.state = "running"
         self._write_state()
 
