@@ -24,9 +24,9 @@ def make_application() -> QtWidgets.QApplication:
         app = TaurusApplication(
             ["mamba"], app_name="mamba", org_name="mamba", org_domain="mamba.invalid", cmd_line_parser=None
         )
-    # Without this Taurus holds back every event until exec_ runs, which in-process users never call.
-    taurus_state.application_started()
-    apply_style(app)
+        # Without this Taurus holds back every event until exec_ runs, which in-process users never call.
+        taurus_state.application_started()
+        apply_style(app)
     return app
 
 

@@ -12,7 +12,7 @@ from mamba.errors import BadValue, MambaError
 from taurus_gui import command_text
 from taurus_gui.receipt import Receipt
 from taurus_gui.style import set_property
-from taurus_gui.widgets.field import ErrorLine, make_button, make_label, say_briefly
+from taurus_gui.widgets.field import ErrorLine, make_button, make_label, say_briefly, say_limits
 from taurus_gui.widgets.live import LiveLabel, StateBadge
 
 _DEFAULT_ATTRIBUTE = {"motor": "Position", "counter": "Value", "camera": "FrameRate", "signal": "Value"}
@@ -101,7 +101,7 @@ class DeviceRow(QtCore.QObject):
 
     def _check(self, target: float, what: str) -> None:
         if self.limits and not self.limits[0] <= target <= self.limits[1]:
-            raise BadValue(f"{what} {target:g} is outside {self.limits[0]:g} … {self.limits[1]:g}")
+            raise BadValue(f"{what} {target:g} is outside {say_limits(self.limits)}")
 
     def _preview(self, make: MakeCommand) -> None:
         try:
@@ -131,7 +131,7 @@ class DeviceRow(QtCore.QObject):
     def set_limits(self, limits: tuple[float, float] | None) -> None:
         """Show the limits and check targets against them."""
         self.limits = limits
-        self.limits_label.setText(f"{limits[0]:g} … {limits[1]:g}".replace("-", "−") if limits else "")
+        self.limits_label.setText(say_limits(limits) if limits else "")
 
     def _note_limits(self, _value: object) -> None:
         if self.config.type == "motor" and self.value is not None and self.value.limits is not None:

@@ -37,6 +37,11 @@ def say_briefly(error: MambaError) -> str:
     return f"{error.what} ({error.seen})" if error.seen else error.what
 
 
+def say_limits(limits: tuple[float, float]) -> str:
+    """`−25 … 25`."""
+    return f"{limits[0]:g} … {limits[1]:g}".replace("-", "−")
+
+
 class ErrorLine(QtWidgets.QLabel):
     """One line of error text that takes no room while there is none; the whole text is its tool tip."""
 

@@ -10,7 +10,7 @@ from taurus.external.qt import QtCore, QtWidgets
 
 from mamba.errors import BadValue
 from taurus_gui import command_text
-from taurus_gui.widgets.field import Field, make_label
+from taurus_gui.widgets.field import Field, make_label, say_limits
 
 ELEMENTS = ("Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu", "Zn", "Ga", "Ge", "As", "Se", "Br", "Mo", "Ag", "Pt", "Au")
 """Absorbers offered in the list; any other symbol can be typed."""
@@ -101,7 +101,7 @@ class ScanForm(PlanForm):
         if chosen.limits is not None and base is not None:
             low, high = chosen.limits
             if not low <= base + float(literal) <= high:
-                raise BadValue(f"outside {low:g} … {high:g}")
+                raise BadValue(f"outside {say_limits(chosen.limits)}")
         return literal
 
 
