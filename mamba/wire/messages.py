@@ -10,19 +10,26 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NoReturn
 
 from mamba.errors import BadRequest, MambaError, ReplyTimeout, WireError, ZError
 
 VERSION = 1
 """Version of the wire."""
-MAX_FRAME_BYTES = 8 * 2**20
-"""The longest request that is read: it takes 0.1 s, in which nobody else is answered."""
+MAX_FRAME_BYTES = 16 * 2**20
+"""The longest request that is read; a text of a million characters fits, however it is escaped."""
+MAX_TOKENS = 20_000
+"""Commas, brackets and texts in one request: reading takes its time by their number, and meanwhile nobody is served."""
 MAX_TYP_CHARS = 100
 """The longest verb."""
 MAX_DEPTH = 64
 """Objects and lists within each other in one request."""
+
+# A text that is not closed reaches to the end, and no quantifier gives back: the time is linear, whatever is sent.
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[{,]', re.DOTALL)
 
 Rep = dict[str, Any]
 """A reply as a dict: `err` with `ret` or `desc`; values ready."""
@@ -58,6 +65,8 @@ def load_json(frame: bytes) -> dict[str, Any]:
             seen=f"{len(frame)} bytes",
             remedy=f"at most {MAX_FRAME_BYTES} bytes; data travels in files",
         )
+    if len(frame) > MAX_TOKENS and next(islice(_TOKEN.finditer(frame), MAX_TOKENS, None), None) is not None:
+        raise BadRequest("request: too many parts", remedy=f"at most {MAX_TOKENS}; data travels in files")
     try:
         message = json.loads(bytes(frame), parse_constant=_refuse_constant, parse_float=_parse_finite)
     except RecursionError:
