@@ -15,7 +15,7 @@ from typing import Any
 from bluesky import preprocessors
 from bluesky.plan_stubs import mv, mvr, sleep
 from bluesky.plans import count, grid_scan, list_scan, rel_list_scan, rel_scan, scan
-from bluesky.utils import FailedStatus, Msg, RequestAbort, RequestStop
+from bluesky.utils import Msg, RequestAbort, RequestStop
 
 from mamba.errors import BadValue, DataError, FramesMissing
 
@@ -111,11 +111,8 @@ def _take_frames(camera: Any) -> Plan:
 
 def _wait(status: Any) -> Plan:
     """Wait for a status, through pauses, and raise what it failed with."""
-    try:
-        while not status.done:
-            yield Msg("wait_for", None, [_future_of(status)])
-    except FailedStatus as failed:
-        raise failed.__cause__ or failed from None
+    while not status.done:
+        yield Msg("wait_for", None, [_future_of(status)])
     if not status.success:
         raise status.exception()
 

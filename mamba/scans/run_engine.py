@@ -7,17 +7,20 @@ scan, device names may have dots, and the reason a person gives for an end reach
 from __future__ import annotations
 
 import getpass
+import logging
 import threading
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from bluesky import RunEngine
-from bluesky.utils import SigintHandler
+from bluesky.utils import FailedStatus, SigintHandler
 
 from mamba.config import Profile
 from mamba.devices.descriptors import record_objects_by_key
+from mamba.errors import MambaError
 from mamba.scans.consumers import Consumer, GuardedConsumer
 from mamba.scans.nexus import NexusWriter
 from mamba.scans.scan_numbers import ScanNumbers
@@ -25,6 +28,23 @@ from mamba.scans.upstream_costs import remove_plan_stack_cost
 from mamba.scans.verdict import VerdictKeeper
 
 _RECORDED_VERSIONS = ("mamba-beamline", "bluesky", "ophyd", "event-model", "numpy", "h5py", "pytango")
+
+
+class DeviceFailed(FailedStatus):
+    """What a plan gets when a status fails: bluesky's exception, with the text of the device's own error."""
+
+    def __str__(self) -> str:
+        return str(self.__cause__)
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    try:
+        yield
+    except FailedStatus as failed:
+        if isinstance(failed.__cause__, MambaError):
+            raise failed.__cause__ from None
+        raise
 
 
 class BeamlineRunEngine(RunEngine):
@@ -39,6 +59,7 @@ class BeamlineRunEngine(RunEngine):
 
     def __init__(self, *, directory: Path, md: dict[str, Any]) -> None:
         super().__init__(md, scan_id_source=ScanNumbers(directory), context_managers=[pause_on_interrupt])
+        self.log.logger.addFilter(_quiet_end)
         self.guards: dict[int, GuardedConsumer] = {}
         self.register_command("close_run", self._close_run_with_reason)
         self.writer = NexusWriter(directory)
@@ -69,6 +90,16 @@ class BeamlineRunEngine(RunEngine):
         self.guards.pop(token, None)
         super().unsubscribe(token)
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As bluesky's; a device's own error comes out instead of a `FailedStatus` around it."""
+        with _own_errors():
+            return super().__call__(*args, **kwargs)
+
+    def resume(self) -> Any:
+        """As bluesky's; a device's own error comes out instead of a `FailedStatus` around it."""
+        with _own_errors():
+            return super().resume()
+
     def abort(self, reason: str = "") -> Any:
         """End the run after clean-up, marked `abort`; `reason` reaches the stop document."""
         return self._end_with(reason, super().abort, reason)
@@ -85,11 +116,27 @@ class BeamlineRunEngine(RunEngine):
         self._reason = reason
         return end(*args)
 
+    def _status_object_completed(self, ret: Any, fut: Any, pardon_failures: Any) -> None:
+        # a plan still catches FailedStatus, but its text, which becomes the reason, is what the device said
+        super()._status_object_completed(ret, fut, pardon_failures)
+        with self._state_lock:
+            failed: Any = self._exception  # type: ignore[has-type]  # set by bluesky, untyped
+            if type(failed) is FailedStatus and failed.__cause__ is not None:
+                self._exception = DeviceFailed(*failed.args)
+                self._exception.__cause__ = failed.__cause__
+
     async def _close_run_with_reason(self, msg: Any) -> Any:
         # bluesky's run_wrapper closes an aborted run without the reason that abort() was given
         if self._reason and not msg.kwargs.get("reason"):
             msg = msg._replace(kwargs={**msg.kwargs, "reason": self._reason})
         return await self._close_run(msg)
+
+
+def _quiet_end(record: logging.LogRecord) -> bool:
+    """A run that ended is no error of the run engine: whoever called it gets the exception."""
+    if record.msg == "Run aborted":
+        record.levelno, record.levelname = logging.INFO, "INFO"
+    return True
 
 
 def pause_on_interrupt(engine: RunEngine) -> AbstractContextManager[Any]:
