@@ -6,6 +6,7 @@ from typing import Any
 
 from ophyd import Device, Kind
 
+from mamba.devices.descriptors import record_objects_by_key
 from mamba.devices.link import TangoLink
 from mamba.devices.names import key_of
 from mamba.devices.signal import TangoSignal
@@ -31,6 +32,7 @@ class TangoDevice(Device):
     """Name of the component that is recorded under the device's own key, such as a motor's readback."""
 
     def __init__(self, tango: str, *, name: str, call_timeout_s: float = 2.5, **kwargs: Any) -> None:
+        record_objects_by_key()
         self.link = TangoLink(tango, name=name, timeout_s=call_timeout_s)
         super().__init__("", name=name, **kwargs)
         for attribute in self.component_names:

@@ -23,7 +23,7 @@ from mamba.devices.base import Documents, TangoDevice
 from mamba.devices.names import key_of
 from mamba.devices.signal import TangoSignal
 from mamba.devices.waiting import Status, run_for_status
-from mamba.errors import BadValue, DataError, DeviceFault, DeviceTimeout, MambaError, StreamBroken
+from mamba.errors import BadValue, DeviceFault, DeviceTimeout, MambaError, StreamBroken
 
 if TYPE_CHECKING:
     from mamba.data_worker.control import Armed, Ledger
@@ -93,9 +93,9 @@ class Camera(TangoDevice):
 
     def stage(self) -> list[Any]:
         """End what a former run may have left armed."""
+        self._abort("left over by a former run")
         if self.state in ("STANDBY", "RUNNING"):
             self.link.call("Abort")
-        self._drop_armed("left over by a former run")
         self.ledger, self._collected = None, False
         return [self]
 
@@ -174,7 +174,8 @@ class Camera(TangoDevice):
             "frames_missing": missing,
             "frames_per_s": 0.0 if ledger is None else float(ledger.frames_per_s),
         }
-        counts["file"] = "" if ledger is None else str(ledger.datasets["frames"].file)
+        frames = None if ledger is None else ledger.datasets.get("frames")
+        counts["file"] = "" if frames is None else str(frames.file)
         return {f"{self.key}_{name}": {"value": value, "timestamp": time_s} for name, value in counts.items()}
 
     def describe(self) -> Documents:
@@ -197,7 +198,7 @@ class Camera(TangoDevice):
         readings = self.link.read("Height", "Width", "PixelFormat")
         height, width = int(readings["Height"].value), int(readings["Width"].value)
         return {
-            f"{self.key}_frames": {
+            self.key: {
                 "source": self.link.source("DataEndpoint"),
                 "dtype": "array",
                 "dtype_numpy": np.dtype(str(readings["PixelFormat"].value)).str,
@@ -216,13 +217,13 @@ class Camera(TangoDevice):
     def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
         """The file and the rows of it that are written, once, when the ledger is complete."""
         ledger = self.ledger
-        if ledger is None or self._collected:
+        dataset = None if ledger is None else ledger.datasets.get("frames")
+        if ledger is None or dataset is None or self._collected:
             return
         rows = ledger.written if index is None else min(index, ledger.written)
-        dataset = ledger.datasets["frames"]
         resource = {
             "uid": str(uuid.uuid4()),
-            "data_key": f"{self.key}_frames",
+            "data_key": self.key,
             "mimetype": "application/x-hdf5",
             "uri": f"file://localhost{Path(dataset.file).absolute()}",
             "parameters": {"dataset": dataset.path, "chunk_shape": [1, *dataset.shape[1:]]},
@@ -238,7 +239,7 @@ class Camera(TangoDevice):
                     "stream_resource": resource["uid"],
                     "descriptor": "",
                     "indices": indices,
-                    "seq_nums": {"start": 1, "stop": int(rows) + 1},
+                    "seq_nums": {"start": 0, "stop": 0},  # the run engine fills them
                 },
             )
 
@@ -256,7 +257,7 @@ class Camera(TangoDevice):
 
         graph = load_graph(self.graph)
         with self._lock:
-            self._drop_armed("armed anew")
+            self._abort("armed anew")
             self.ledger, self._collected, self._stopped = None, False, False
             self._asked = int(self.frames.get())
             self.link.call("Arm")
@@ -275,8 +276,9 @@ class Camera(TangoDevice):
                 )
                 self.link.call("Start")
             except BaseException:
-                self._abort_camera()
-                self._drop_armed("the camera did not start")
+                if self._armed is None:
+                    self._abort_camera()
+                self._abort("the camera did not start")
                 raise
 
     def _complete(self, status: Status) -> None:
@@ -287,13 +289,10 @@ class Camera(TangoDevice):
             self._follow(armed, status)
             ledger = armed.wait(_QUIET_S)
         except MambaError as error:
-            self._abort_camera()
-            armed.abort(error.what)
+            self._end(armed, error.what)
             raise
-        finally:
-            self._armed = None
-            armed.close()
-        self.ledger = ledger
+        self._armed, self.ledger = None, ledger
+        armed.close()
         self._check(ledger)
 
     def _follow(self, armed: Armed, status: Status) -> None:
@@ -319,7 +318,7 @@ class Camera(TangoDevice):
                 fraction=1.0 - progress.written / self._asked, time_elapsed=now - began, time_remaining=None,
             )  # fmt: skip
             self._refuse_fault(state, f"take {self._asked} frames")
-            if state not in ("RUNNING", "STANDBY"):
+            if state not in ("RUNNING", "STANDBY") or armed.done:
                 return
             seen = (int(camera["FramesProduced"].value), int(camera["FramesSent"].value), int(progress.written))
             if seen != before:
@@ -349,24 +348,31 @@ class Camera(TangoDevice):
 
     def _abort(self, reason: str) -> None:
         if self._armed is not None:
-            self._abort_camera()
-            self._drop_armed(reason)
+            self._end(self._armed, reason)
 
-    def _abort_camera(self) -> None:
-        """Bring the camera to rest; that it cannot be reached must not hide why it was aborted."""
+    def _end(self, armed: Armed, reason: str) -> None:
+        """End camera and graph; the ledger is kept, so that a run that failed still says what became of its frames."""
+        produced = self._abort_camera()
+        self._armed = None
+        if not armed.done:
+            try:
+                armed.abort(reason, produced=produced)
+            except MambaError as error:
+                log.warning("%s: ending the graph: %s", self.name, error.what)
+        armed.close()
+        self.ledger = armed.ledger
+
+    def _abort_camera(self) -> int | None:
+        """Bring the camera to rest; returns how many frames it had produced, None when it cannot be asked.
+
+        That it cannot be reached must not hide why it was aborted, so it is only logged.
+        """
         try:
             self.link.call("Abort")
+            return int(self.link.read("FramesProduced")["FramesProduced"].value)
         except MambaError as error:
             log.warning("%s: abort: %s", self.name, error.what)
-
-    def _drop_armed(self, reason: str) -> None:
-        armed, self._armed = self._armed, None
-        if armed is not None:
-            try:
-                armed.abort(reason)
-            except DataError as error:
-                log.warning("%s: ending the graph: %s", self.name, error.what)
-            armed.close()
+            return None
 
     def _next_file(self) -> Path:
         """`camera_00001.h5`, the first number that is not there yet."""

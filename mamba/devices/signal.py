@@ -17,6 +17,7 @@ from ophyd.signal import Signal
 
 from mamba.devices.attribute import AttributeInfo, Reading, is_close
 from mamba.devices.channels import keep_channels
+from mamba.devices.descriptors import record_objects_by_key
 from mamba.devices.link import TangoLink
 from mamba.devices.names import key_of
 from mamba.devices.waiting import Status, finish_now, run_for_status
@@ -52,6 +53,7 @@ class TangoSignal(Signal):
         kind: Any = Kind.hinted,
         **kwargs: Any,
     ) -> None:
+        record_objects_by_key()
         if not tango and parent is None:
             tango, _, attribute = attribute.rpartition("/")
         self.attribute = attribute
