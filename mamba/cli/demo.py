@@ -23,7 +23,9 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from mamba.cli.settings import Settings
 from mamba.errors import FacilityError, RunError
+from mamba.runtime import RuntimeDirectory
 
 FRAMES = 2000
 EDGE_EV = 8980.5
@@ -43,14 +45,13 @@ out = Console(highlight=False, soft_wrap=True)
     show_default=True,
     help="Folder for what the demo leaves; its former content is replaced.",
 )
-@click.pass_context
-def demo(context: click.Context, *, keep: bool, output: Path) -> None:
+@click.pass_obj
+def demo(settings: Settings, *, keep: bool, output: Path) -> None:
     """Bring the beamline up, measure a spectrum and 2,000 frames through the window, take it down."""
     started = time.monotonic()
     output = output.absolute()
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
-    settings = context.obj
     out.rule("[bold]Mamba demo")
     with _facility(settings, output, keep=keep) as runtime:
         receipts = _play(settings, runtime, output)
@@ -71,7 +72,7 @@ def demo(context: click.Context, *, keep: bool, output: Path) -> None:
 
 
 @contextmanager
-def _facility(settings: Any, output: Path, *, keep: bool) -> Iterator[Any]:
+def _facility(settings: Settings, output: Path, *, keep: bool) -> Iterator[RuntimeDirectory]:
     """The facility, brought up and taken down by the same commands a person would type, with its data in `output`."""
     _run(settings, "up", cwd=output)
     done = False
@@ -84,17 +85,17 @@ def _facility(settings: Any, output: Path, *, keep: bool) -> Iterator[Any]:
             _run(settings, "down", cwd=output)
 
 
-def _run(settings: Any, *arguments: str, cwd: Path) -> None:
+def _run(settings: Settings, *arguments: str, cwd: Path) -> None:
     command = [sys.executable, "-m", "mamba.cli", *settings.as_arguments(), *arguments]
     if subprocess.run(command, cwd=cwd, check=False).returncode:
         raise FacilityError(f"demo: 'mambactl {' '.join(arguments)}' failed", remedy="see above, or 'mambactl doctor'")
 
 
-def _mambactl(settings: Any) -> str:
+def _mambactl(settings: Settings) -> str:
     return " ".join([".venv/bin/mambactl" if Path(".venv").is_dir() else "mambactl", *settings.as_arguments()])
 
 
-def _play(settings: Any, runtime: Any, output: Path) -> dict[str, Any]:
+def _play(settings: Settings, runtime: RuntimeDirectory, output: Path) -> dict[str, Any]:
     """Work the window scene by scene; returns the receipts by name."""
     if not settings.environment.graphical:
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
