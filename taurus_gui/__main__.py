@@ -33,7 +33,8 @@ def main(runtime: Path | None, profile: Path | None) -> None:
     except MambaError as error:
         raise click.ClickException(str(error)) from None
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: window.close())
+        # the handler may interrupt any line of Python, the reading of a socket too: the event loop closes the window
+        signal.signal(number, lambda *_: QtCore.QTimer.singleShot(0, window.close))
     # Python's signal handlers run only while Python code does
     waker = QtCore.QTimer(window)
     waker.timeout.connect(lambda: None)

@@ -46,6 +46,7 @@ class Backend(QtCore.QObject):
         self.runtime = runtime
         self.is_connected = False
         self._state_wanted = False
+        self._closed = False
         self._numbers = itertools.count(1)
         self._pending: dict[bytes, OnReply] = {}
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -94,14 +95,18 @@ class Backend(QtCore.QObject):
     def _drain(self) -> None:
         deadline = time.monotonic() + _BUDGET_S
         self._read_monitor()
-        while time.monotonic() < deadline:
+        while not self._closed and time.monotonic() < deadline:
             try:
                 frames = self._requests.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 break
             self._take_reply(frames)
+        if self._closed:  # whoever got a reply may have closed the window
+            return
         for notice in self._notices.drain(max(0.001, deadline - time.monotonic())):
             self.noticed.emit(notice)
+            if self._closed:
+                return
             if notice.get("typ") == "session/started":
                 self.load_state()
 
@@ -116,7 +121,7 @@ class Backend(QtCore.QObject):
         on_reply(reply)
 
     def _read_monitor(self) -> None:
-        while self._monitor.poll(0):
+        while not self._closed and self._monitor.poll(0):
             event = parse_monitor_message(self._monitor.recv_multipart())["event"]
             self._set_connected(event == zmq.EVENT_HANDSHAKE_SUCCEEDED)
 
@@ -146,6 +151,7 @@ class Backend(QtCore.QObject):
 
     def close(self) -> None:
         """Leave: no signal and no reply comes after this."""
+        self._closed = True
         self._timer.stop()
         for watcher in self._watchers:
             watcher.setEnabled(False)
