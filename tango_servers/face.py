@@ -6,6 +6,7 @@ A refusal is a Tango error whose reason is one of Tango's own (`API_WAttrOutside
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
@@ -25,11 +26,18 @@ __all__ = ["EVENT_PERIOD_S", "Face", "memory"]
 
 
 class Face(Device):
-    """Base of our device classes."""
+    """Base of our device classes.
+
+    Attributes:
+        deciding: held while the model and State change together: commands and the pacer both do that. Events are
+            pushed only after it is free again, because pushing waits for the lock that commands hold.
+    """
 
     def init_device(self) -> None:
         """Read the properties, announce that State and Status are pushed."""
         super().init_device()
+        if not hasattr(self, "deciding"):
+            self.deciding = threading.Lock()
         self.announces("State", "Status")
 
     def delete_device(self) -> None:
@@ -97,6 +105,12 @@ class Face(Device):
         told.reason, told.desc, told.origin = reason, str(error), f"{type(self).__name__}.{what}"
         told.severity = tango.ErrSeverity.ERR
         return cast(Exception, tango.DevFailed(told))
+
+    def check_above_zero(self, **properties: float) -> None:
+        """Raise BadValue for the first of these properties that is not above zero."""
+        for name, value in properties.items():
+            if not value > 0:
+                raise self.bad_property(name, value, "not above 0")
 
     def bad_property(self, name: str, value: object, seen: str) -> BadValue:
         """The error for a property that cannot be used; State is FAULT with it, since the server must still start."""

@@ -63,7 +63,6 @@ class MotionFace(Face):
         super().init_device()
         self.announces(*self.followed)
         if not hasattr(self, "model"):
-            self._lock = threading.Lock()
             self._order: tuple[float, float] | None = None  # from, to; None when nothing was ordered
             self._stopped = False
             self._set_up_model()
@@ -120,9 +119,7 @@ class MotionFace(Face):
 
     def check_properties(self, **above_zero: float) -> None:
         """Refuse properties that are not above zero, and limits in the wrong order."""
-        for name, value in above_zero.items():
-            if not value > 0:
-                raise self.bad_property(name, value, "not above 0")
+        self.check_above_zero(**above_zero)
         if self.LowerLimit is not None and self.UpperLimit is not None and not self.LowerLimit < self.UpperLimit:
             raise self.bad_property("LowerLimit", self.LowerLimit, f"not below UpperLimit, {self.UpperLimit:g}")
 
@@ -135,10 +132,10 @@ class MotionFace(Face):
         with self.refusing(f"write_{self.moved}"):
             if self._unusable is not None:
                 raise self._unusable
-            self.mechanism.move(target)
-        with self._lock:
-            self._order, self._stopped = (origin, target), False
-            self.show(DevState.MOVING, f"moves from {origin:.6g} to {target:.6g}")
+            with self.deciding:
+                self.mechanism.move(target)
+                self._order, self._stopped = (origin, target), False
+                self.show(DevState.MOVING, f"moves from {origin:.6g} to {target:.6g}")
         self.push_state()
         self._pacer.wake()
 
@@ -157,7 +154,7 @@ class MotionFace(Face):
 
     def _finish(self) -> bool:
         """Close the books of a move that is done; False while it lasts, or when there was none."""
-        with self._lock:
+        with self.deciding:
             if self._order is None or self.mechanism.moving:
                 return False
             (origin, target), self._order = self._order, None
@@ -195,10 +192,10 @@ class MotionFace(Face):
             self.push_change_event(name, value)
 
     def _brake(self, *, hard: bool) -> None:
-        braking = self.mechanism.abort() if hard else self.mechanism.stop()
-        if braking is None:
-            return
-        with self._lock:
+        with self.deciding:
+            braking = self.mechanism.abort() if hard else self.mechanism.stop()
+            if braking is None:
+                return
             self._stopped = True
             self.show(DevState.MOVING, "is stopping")
         self.show_set_point(self.moved, self.heading())

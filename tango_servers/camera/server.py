@@ -74,20 +74,25 @@ class Camera(CameraSettings):
         self._push_preview(acquisition)
         if now >= self._pushed_s + EVENT_PERIOD_S:
             self._pushed_s = now
-            self.set_status(f"{self.get_name()}: {_describe(acquisition)}")
+            with self.deciding:
+                if acquisition is self._acquisition and acquisition.running:
+                    self.show(DevState.RUNNING, _describe(acquisition))
             self._push_counters(acquisition)
         return now + PREVIEW_PERIOD_S
 
     def _show_end(self, acquisition: Acquisition) -> None:
-        if self.get_state() not in (DevState.STANDBY, DevState.RUNNING):
-            return
-        self._push_preview(acquisition)
-        self._push_counters(acquisition)
+        with self.deciding:
+            # The next arm may have come since: then there is nothing to say of this one any more.
+            if acquisition is not self._acquisition or self.get_state() not in (DevState.STANDBY, DevState.RUNNING):
+                return
+            if acquisition.error is not None:
+                self.show(DevState.FAULT, f"the stream of arm {acquisition.plan.arm} broke: {acquisition.error}")
+            else:
+                self.show(DevState.ON, f"idle; {_describe(acquisition)}")
         if acquisition.error is not None:
             self.error_stream("%s", str(acquisition.error))
-            self.show(DevState.FAULT, f"the stream of arm {acquisition.plan.arm} broke: {acquisition.error}")
-        else:
-            self.show(DevState.ON, f"idle; {_describe(acquisition)}")
+        self._push_preview(acquisition)
+        self._push_counters(acquisition)
         self.push_state()
 
     def _push_counters(self, acquisition: Acquisition) -> None:
@@ -113,11 +118,12 @@ class Camera(CameraSettings):
                 self._acquisition.abort()  # its receiver may not have left yet
             if self._renderer is None:
                 self._renderer = FrameRenderer(plan.shape, seed=self.Seed)
-            self._acquisition = Acquisition(plan, self._renderer, self.truth, self._pacer.wake)
-        self._arm = plan.arm
+            acquisition = Acquisition(plan, self._renderer, self.truth, self._pacer.wake)
+        with self.deciding:
+            self._acquisition, self._arm = acquisition, plan.arm
+            self.show(DevState.STANDBY, f"armed as {plan.arm} for {plan.frames or 'endless'} frames; call Start")
         memory.keep(self.get_name(), "ArmId", self._arm)
         self.info_stream("%s", f"arm {plan.arm}: {plan.frames} frames, period {plan.period_s} s, {plan.policy}")
-        self.show(DevState.STANDBY, f"armed as {plan.arm} for {plan.frames or 'endless'} frames; call Start")
         self.push_change_event("ArmId", self._arm)
         self.push_state()
 
@@ -143,17 +149,16 @@ class Camera(CameraSettings):
     @command
     def Start(self) -> None:
         """Let the frames come. Refused unless armed."""
-        acquisition = self._armed
-        with self.refusing("Start"):
+        with self.refusing("Start"), self.deciding:
+            acquisition = self._armed
             if acquisition is None or acquisition.running:
                 raise DeviceError(
                     f"{self.get_name()}: cannot start",
                     seen="it is not armed" if acquisition is None else "it is running",
                     remedy="call Arm first" if acquisition is None else "wait until State is ON, or call Stop",
                 )
-        assert acquisition is not None
-        self.show(DevState.RUNNING, f"arm {acquisition.plan.arm} runs")
-        acquisition.start()
+            self.show(DevState.RUNNING, f"arm {acquisition.plan.arm} runs")
+            acquisition.start()
         self._pacer.wake()
         self.push_state()
 
@@ -168,8 +173,11 @@ class Camera(CameraSettings):
         """Give up at once: nothing more is sent and the stream closes without an end. Idle: clears FAULT."""
         if self._acquisition is not None:
             self._acquisition.abort()
-        if self.get_state() != DevState.ON:
-            self.show(DevState.ON, "idle; the last acquisition was aborted")
+        with self.deciding:
+            ended = self.get_state() != DevState.ON
+            if ended:
+                self.show(DevState.ON, "idle; the last acquisition was aborted")
+        if ended:
             self.push_state()
 
     def refuse_while_armed(self, what: str) -> None:

@@ -86,7 +86,7 @@ class Acquisition:
         self.waiting = False
         self.done = threading.Event()
         self._started, self._ending, self._aborted = threading.Event(), threading.Event(), threading.Event()
-        self._times: deque[tuple[float, int]] = deque([(time.monotonic(), 0)], maxlen=1024)
+        self._times: deque[tuple[float, int]] = deque(maxlen=1024)
         self._preview_s = self._drawing_s = 0.0
         self._opened = threading.Event()
         self.endpoint = self.format = ""
@@ -159,6 +159,7 @@ class Acquisition:
             self._started.wait()
             self._produce(sender)
             if not self._aborted.is_set():
+                sender.reserve(0.0)  # lets a receiver in that came before the start
                 sender.end(self.produced)
         except MambaError as error:
             self.error = error

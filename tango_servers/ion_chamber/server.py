@@ -39,6 +39,7 @@ class IonChamber(Face):
         self.show_set_point("IntegrationTime", self.model.integration_s)
         self._unusable: BadValue | None = None
         try:
+            self.check_above_zero(DefaultIntegrationTime=self.DefaultIntegrationTime)
             self.model.expect = self.make_expectation()
             self.show(DevState.ON, "ready")
         except BadValue as error:
@@ -61,8 +62,8 @@ class IonChamber(Face):
         return None
 
     def _tick(self) -> float | None:
-        if self.model.finish():
-            self._close("ready")
+        if self._finish():
+            self._push_end()
             return None
         if not self.model.counting:
             return None
@@ -72,7 +73,15 @@ class IonChamber(Face):
             self._pushed_s = now
         return min(self.model.end_s, self._pushed_s + EVENT_PERIOD_S)
 
-    def _close(self, text: str) -> None:
+    def _finish(self) -> bool:
+        """Close the books of a count that is due."""
+        with self.deciding:
+            if not self.model.finish():
+                return False
+            self._close_books("ready")
+            return True
+
+    def _close_books(self, text: str) -> None:
         self.truth.write(
             "count",
             device=self.get_name(),
@@ -83,6 +92,8 @@ class IonChamber(Face):
             end=self.model.end_s,
         )
         self.show(DevState.ON, text)
+
+    def _push_end(self) -> None:
         self.push_change_event("State")
         self._push_values()
         self.push_change_event("Status")
@@ -95,14 +106,13 @@ class IonChamber(Face):
     @command
     def Start(self) -> None:
         """Start a count of IntegrationTime seconds; returns at once. Refused while one is running."""
-        if self.model.finish():
-            self._close("ready")
-        with self.refusing("Start"):
+        self._finish()
+        with self.refusing("Start"), self.deciding:
             if self._unusable is not None:
                 raise self._unusable
             self.model.start()
-        self._pushed_s = time.monotonic()
-        self.show(DevState.RUNNING, f"counts for {self.model.integration_s:g} s")
+            self._pushed_s = time.monotonic()
+            self.show(DevState.RUNNING, f"counts for {self.model.integration_s:g} s")
         self.push_change_event("State")
         self._pacer.wake()
         self.push_change_event("Status")
@@ -110,14 +120,21 @@ class IonChamber(Face):
     @command
     def Stop(self) -> None:
         """End the count now and keep what was counted. Does nothing while idle."""
-        if self.model.stop():
-            self._close("the last count was ended early; ready")
+        with self.deciding:
+            stopped = self.model.stop()
+            if stopped:
+                self._close_books("the last count was ended early; ready")
+        if stopped:
+            self._push_end()
 
     @command
     def Abort(self) -> None:
         """End the count now and throw it away: Value stays that of the count before. Does nothing while idle."""
-        if self.model.abort():
-            self.show(DevState.ON, "the last count was aborted; ready")
+        with self.deciding:
+            aborted = self.model.abort()
+            if aborted:
+                self.show(DevState.ON, "the last count was aborted; ready")
+        if aborted:
             self.push_state()
 
     @attribute(
@@ -137,8 +154,7 @@ class IonChamber(Face):
     @IntegrationTime.write  # type: ignore[no-redef]  # PyTango's way to write the setter
     def IntegrationTime(self, seconds: float) -> None:
         """Set the integration time; refused while counting."""
-        if self.model.finish():
-            self._close("ready")
+        self._finish()
         with self.refusing("write_IntegrationTime"):
             self.model.set_integration(seconds)
         memory.keep(self.get_name(), "IntegrationTime", seconds)

@@ -32,6 +32,7 @@ class Shutter(Face):
         self.model.travel_s = self.TravelTime
         self._pacer = Pacer(self.get_name(), self._tick, self.fail)
         self._show_now()
+        self._pacer.wake()
 
     def delete_device(self) -> None:
         """Forget the thread; the shutter carries out its last order."""
@@ -45,47 +46,47 @@ class Shutter(Face):
     def _show_now(self) -> None:
         if self.model.moving:
             self.show(DevState.MOVING, "is opening" if self.model.opens else "is closing")
-            self._pacer.wake()
         elif self.model.opens:
             self.show(DevState.OPEN, "open, the beam passes")
         else:
             self.show(DevState.CLOSE, "closed, no beam")
 
     def _tick(self) -> float | None:
-        if self.model.moving:
-            return self.model.end_s
-        if self.get_state() == DevState.MOVING:
-            self._show_now()
+        with self.deciding:
+            if self.model.moving:
+                return self.model.end_s
+            arrived = self.get_state() == DevState.MOVING
+            if arrived:
+                self._show_now()
+        if arrived:
             self.push_state()
             self.push_change_event("IsOpen", self.model.is_open)
         return None
 
-    def _follow_order(self, *, opens: bool) -> None:
-        self.truth.write(
-            "shutter",
-            device=self.get_name(),
-            opens=opens,
-            start=self.model.end_s - self.model.travel_s,
-            end=self.model.end_s,
-        )
-        self._show_now()
+    def _order(self, *, opens: bool) -> None:
+        with self.deciding:
+            ordered = self.model.open() if opens else self.model.close()
+            if not ordered:
+                return
+            end_s = self.model.end_s
+            self.truth.write(
+                "shutter", device=self.get_name(), opens=opens, start=end_s - self.model.travel_s, end=end_s
+            )
+            self._show_now()
         self.push_state()
-        if not opens:
-            self.push_change_event("IsOpen", False)
+        self.push_change_event("IsOpen", False)
+        self._pacer.wake()
 
     @command
     def Open(self) -> None:
         """Open; returns at once, State is OPEN when it is. Refused while it is closing."""
         with self.refusing("Open"):
-            ordered = self.model.open()
-        if ordered:
-            self._follow_order(opens=True)
+            self._order(opens=True)
 
     @command
     def Close(self) -> None:
         """Close, even while it is opening; returns at once, State is CLOSE when it is."""
-        if self.model.close():
-            self._follow_order(opens=False)
+        self._order(opens=False)
 
     @attribute(dtype=bool, label="Open", unit="", doc="Whether the beam passes: false while it opens or closes.")
     def IsOpen(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tango import DevState
 from tango.server import attribute, device_property
 
+from mamba.errors import BadValue
 from tango_servers.face import Face
 from tango_servers.launch import run_server
 from tango_servers.storage_ring.model import StorageRingModel
@@ -24,6 +25,13 @@ class StorageRing(Face):
         super().init_device()
         if not hasattr(self, "model"):
             self.model = self.make_model()
+        try:
+            self.check_above_zero(
+                FullCurrent=self.FullCurrent, BeamLifetime=self.BeamLifetime, TopUpPeriod=self.TopUpPeriod
+            )
+        except BadValue as error:
+            self.show(DevState.FAULT, str(error))
+            return
         self.model.full_ma = self.FullCurrent
         self.model.lifetime_h = self.BeamLifetime
         self.model.topup_s = self.TopUpPeriod

@@ -133,6 +133,10 @@ class TangoFacility:
         """A proxy that does not need TANGO_HOST."""
         return tango.DeviceProxy(f"tango://{self.host}/{name}")
 
+    def stop_database(self) -> None:
+        """Take the database away from the servers."""
+        self._database.stop()
+
     def close(self) -> None:
         """End all servers and the database."""
         for server in list(self.servers):

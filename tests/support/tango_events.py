@@ -1,0 +1,57 @@
+"""Collects the events of a Tango attribute."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import tango
+
+
+@dataclass
+class Events:
+    """Values that came as change events, with their time (monotonic s); errors are kept apart."""
+
+    seen: list[tuple[float, Any]] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    _came: threading.Condition = field(default_factory=threading.Condition)
+
+    def take(self, event: tango.EventData) -> None:
+        with self._came:
+            if event.err:
+                self.errors.append(event.errors[0].desc)
+            else:
+                self.seen.append((time.monotonic(), event.attr_value.value))
+            self._came.notify_all()
+
+    @property
+    def values(self) -> list[Any]:
+        return [value for _, value in self.seen]
+
+    def clear(self) -> None:
+        with self._came:
+            self.seen.clear()
+
+    def wait_for(self, *wanted: Any, timeout_s: float = 5.0) -> None:
+        """Until the values, without what came before them, end like `wanted`."""
+        with self._came:
+            came = self._came.wait_for(lambda: self.values[-len(wanted) :] == list(wanted), timeout_s)
+        assert came, f"wanted {wanted}, came {self.values}, errors {self.errors}"
+
+
+@contextmanager
+def collect_events(device: tango.DeviceProxy, attribute: str) -> Iterator[Events]:
+    """Subscribed within the block; the first value is taken out."""
+    events = Events()
+    number = device.subscribe_event(attribute, tango.EventType.CHANGE_EVENT, events.take)
+    try:
+        with events._came:
+            assert events._came.wait_for(lambda: bool(events.seen or events.errors), 5.0), "no first event"
+        events.clear()
+        yield events
+    finally:
+        device.unsubscribe_event(number)
