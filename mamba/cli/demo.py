@@ -53,9 +53,13 @@ def demo(settings: Settings, *, keep: bool, output: Path) -> None:
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
     out.rule("[bold]Mamba demo")
+    transcript = settings.open_runtime().transcript
+    said_before = transcript.stat().st_size if transcript.exists() else 0
     with _facility(settings, output, keep=keep) as runtime:
-        receipts = _play(settings, runtime, output)
-        _write_transcript(runtime.transcript, output / "console.txt")
+        try:
+            receipts = _play(settings, runtime, output)
+        finally:
+            _write_transcript(transcript.read_bytes()[said_before:], output / "console.txt")
     summary = _report(receipts, output, started)
     out.print(f"\n  edge energy   {summary['e0_ev']:.2f} eV  (copper foil: {EDGE_EV} ± {EDGE_TOLERANCE_EV} eV)")
     out.print(
@@ -163,12 +167,12 @@ def _shorten(result: Any) -> str:
     return text if len(text) <= 100 else text[:99] + "…"
 
 
-def _write_transcript(raw: Path, target: Path) -> None:
+def _write_transcript(raw: bytes, target: Path) -> None:
     """What the console showed, as plain lines: the terminal's bytes are played through a terminal emulator."""
     import pyte
 
     screen = pyte.HistoryScreen(160, 50, history=100_000, ratio=1.0)
-    pyte.ByteStream(screen).feed(raw.read_bytes())
+    pyte.ByteStream(screen).feed(raw)
     lines = ["".join(row[x].data for x in range(screen.columns)).rstrip() for row in screen.history.top]
     lines += [row.rstrip() for row in screen.display]
     target.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
