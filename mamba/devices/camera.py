@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 from ophyd import Component, Kind
 
 from mamba.devices.base import Documents, TangoDevice
+from mamba.devices.camera_documents import describe_counts, name_frames, read_counts
 from mamba.devices.names import key_of
 from mamba.devices.signal import TangoSignal
 from mamba.devices.waiting import Status, run_for_status
@@ -85,6 +85,7 @@ class Camera(TangoDevice):
         self._armed: Armed | None = None
         self._asked = 0
         self._stopped = False
+        self._cancelled = False
         self._collected = False
         self._lock = threading.Lock()
         super().__init__(tango, name=name, call_timeout_s=call_timeout_s, **kwargs)
@@ -93,6 +94,7 @@ class Camera(TangoDevice):
 
     def stage(self) -> list[Any]:
         """End what a former run may have left armed."""
+        self._cancelled = True
         self._abort("left over by a former run")
         if self.state in ("STANDBY", "RUNNING"):
             self.link.call("Abort")
@@ -100,7 +102,8 @@ class Camera(TangoDevice):
         return [self]
 
     def unstage(self) -> list[Any]:
-        """Give the graph's resources back; an acquisition that still runs is aborted."""
+        """Give the graph's resources back; an acquisition that still runs, or is being armed, is aborted."""
+        self._cancelled = True
         self._abort("the run ended before the acquisition")
         return [self]
 
@@ -123,6 +126,7 @@ class Camera(TangoDevice):
             DeviceFault, DeviceTimeout, DeviceUnreachable: the camera did not.
             DataError: the graph did not; the camera is disarmed.
         """
+        self._cancelled = False
         return run_for_status(Status(self), self._kick_off, name=self.name)
 
     def complete(self) -> Status:
@@ -141,6 +145,7 @@ class Camera(TangoDevice):
         Raises (through the status): as `kickoff` and `complete`.
         """
         status = Status(self)
+        self._cancelled = False
 
         def take() -> None:
             self._kick_off()
@@ -151,12 +156,11 @@ class Camera(TangoDevice):
 
     def stop(self, *, success: bool = False) -> None:
         """End the acquisition: cleanly, with the frames so far, when `success`; else abort camera and graph."""
-        if self._armed is None:
-            return
-        if success:
+        if success and self._armed is not None:
             self._stopped = True
             self.link.call("Stop")
         else:
+            self._cancelled = True
             self._abort("stopped")
 
     # --- documents ---
@@ -166,27 +170,11 @@ class Camera(TangoDevice):
 
         In a plan, collect first: bluesky asks for the file whenever it reads.
         """
-        ledger, time_s = self.ledger, time.time()
-        missing = 0 if ledger is None else ledger.produced - ledger.written
-        counts: dict[str, Any] = {
-            "frames_produced": 0 if ledger is None else ledger.produced,
-            "frames_written": 0 if ledger is None else ledger.written,
-            "frames_missing": missing,
-            "frames_per_s": 0.0 if ledger is None else float(ledger.frames_per_s),
-        }
-        frames = None if ledger is None else ledger.datasets.get("frames")
-        counts["file"] = "" if frames is None else str(frames.file)
-        return {f"{self.key}_{name}": {"value": value, "timestamp": time_s} for name, value in counts.items()}
+        return read_counts(self.ledger, self.key)
 
     def describe(self) -> Documents:
         """Data keys of the counts."""
-        source = f"ledger://{self.name}"
-        whole: dict[str, Any] = {"source": source, "dtype": "integer", "shape": []}
-        rate: dict[str, Any] = {"source": source, "dtype": "number", "shape": [], "units": "1/s"}
-        names = ("frames_produced", "frames_written", "frames_missing")
-        file: dict[str, Any] = {"source": source, "dtype": "string", "shape": []}
-        keys = {name: dict(whole) for name in names} | {"frames_per_s": rate, "file": file}
-        return {f"{self.key}_{name}": data_key for name, data_key in keys.items()}
+        return describe_counts(self.name, self.key)
 
     @property
     def hints(self) -> dict[str, list[str]]:
@@ -217,31 +205,10 @@ class Camera(TangoDevice):
     def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
         """The file and the rows of it that are written, once, when the ledger is complete."""
         ledger = self.ledger
-        dataset = None if ledger is None else ledger.datasets.get("frames")
-        if ledger is None or dataset is None or self._collected:
+        if ledger is None or self._collected:
             return
-        rows = ledger.written if index is None else min(index, ledger.written)
-        resource = {
-            "uid": str(uuid.uuid4()),
-            "data_key": self.key,
-            "mimetype": "application/x-hdf5",
-            "uri": f"file://localhost{Path(dataset.file).absolute()}",
-            "parameters": {"dataset": dataset.path, "chunk_shape": [1, *dataset.shape[1:]]},
-        }
         self._collected = True
-        yield "stream_resource", resource
-        if rows:
-            indices = {"start": 0, "stop": int(rows)}
-            yield (
-                "stream_datum",
-                {
-                    "uid": f"{resource['uid']}/0",
-                    "stream_resource": resource["uid"],
-                    "descriptor": "",
-                    "indices": indices,
-                    "seq_nums": {"start": 0, "stop": 0},  # the run engine fills them
-                },
-            )
+        yield from name_frames(ledger, self.key, rows=ledger.written if index is None else min(index, ledger.written))
 
     # --- inside ---
 
@@ -274,6 +241,8 @@ class Camera(TangoDevice):
                     device=self.name,
                     metadata=dict(self.metadata),
                 )
+                if self._cancelled:
+                    raise DeviceFault(f"{self.name}: not started", seen="it was stopped while it was being armed")
                 self.link.call("Start")
             except BaseException:
                 if self._armed is None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ophyd import Component, Kind
 
 from mamba.devices.base import TangoDevice
@@ -25,10 +23,6 @@ class Counter(TangoDevice):
     rate = Component(TangoSignal, "Rate", kind=Kind.omitted)
     elapsed_time = Component(TangoSignal, "ElapsedTime", kind=Kind.omitted)
 
-    def __init__(self, tango: str, *, name: str, **kwargs: Any) -> None:
-        self._stopped: bool | None = None
-        super().__init__(tango, name=name, **kwargs)
-
     @property
     def preset(self) -> TangoSignal:
         """Another name of `count_time`."""
@@ -45,11 +39,9 @@ class Counter(TangoDevice):
 
     def stop(self, *, success: bool = False) -> None:
         """End the counting now; what was counted stays readable."""
-        self._stopped = success
         self.link.call("Stop")
 
     def _count(self) -> None:
-        self._stopped = None
         preset_s = self.count_time.remembered()
         self.link.call("Start")
         readings = wait_until(

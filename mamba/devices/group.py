@@ -78,6 +78,9 @@ class Group(MutableMapping[str, Any]):
     def __dir__(self) -> Iterable[str]:
         return [*super().__dir__(), *self._members]
 
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self._members)
+
     def __eq__(self, other: object) -> bool:
         return self is other
 

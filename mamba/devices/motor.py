@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from ophyd import Component, FormattedComponent, Kind
@@ -13,6 +13,16 @@ from mamba.devices.base import TangoDevice
 from mamba.devices.signal import TangoSignal, check_number
 from mamba.devices.waiting import Readings, Status, run_for_status, wait_until
 from mamba.errors import DeviceFault, DeviceTimeout
+
+
+@dataclass
+class _Order:
+    """One move; `stopped` is None until somebody stops it, then whether that counts as success."""
+
+    target: float
+    timeout_s: float
+    status: Status
+    stopped: bool | None = None
 
 
 class Motor(TangoDevice):
@@ -48,7 +58,7 @@ class Motor(TangoDevice):
         **kwargs: Any,
     ) -> None:
         self._attribute = attribute
-        self._stopped: bool | None = None
+        self._orders: list[_Order] = []
         self._move_lock = threading.Lock()
         self.tolerance = tolerance
         self.timeout_s = timeout_s
@@ -106,9 +116,9 @@ class Motor(TangoDevice):
             DeviceFault, DeviceTimeout, DeviceUnreachable: through the status.
         """
         self.check_value(position)
-        status = Status(self)
-        wait_s = self.timeout_s if timeout is None else timeout
-        return run_for_status(status, lambda: self._move(float(position), wait_s, status), name=self.name)
+        order = _Order(float(position), self.timeout_s if timeout is None else timeout, Status(self))
+        self._orders.append(order)
+        return run_for_status(order.status, lambda: self._carry_out(order), name=self.name)
 
     def move(self, position: float, *, timeout: float | None = None, wait: bool = True) -> Status:
         """Move, and by default wait until it is there."""
@@ -118,58 +128,65 @@ class Motor(TangoDevice):
         return status
 
     def stop(self, *, success: bool = False) -> None:
-        """Stop now. With `success` the interrupted move counts as good, else its status fails.
+        """Stop now, and forget what was ordered. With `success` the interrupted move counts as good, else it fails.
 
         Raises:
             DeviceUnreachable, DeviceTimeout: it may still move.
         """
-        self._stopped = success
+        for order in tuple(self._orders):
+            order.stopped = success
         self.link.call("Stop")
 
-    def _move(self, target: float, wait_s: float, status: Status) -> None:
-        with self._move_lock:
-            self._stopped = None
-            began = time.monotonic()
-            start = self.link.read(self._attribute)[self._attribute].value
+    def _carry_out(self, order: _Order) -> None:
+        try:
+            with self._move_lock:
+                self._move(order)
+        finally:
+            self._orders.remove(order)
+
+    def _move(self, order: _Order) -> None:
+        target, info = order.target, self.readback.info
+        start = self.link.read(self._attribute)[self._attribute].value
+        began = time.monotonic()
+        if order.stopped is None:
             self.link.write(self._attribute, target)
-            info = self.readback.info
+            if order.stopped is not None:  # the command overtook the write
+                self.link.call("Stop")
 
-            def look(readings: Readings) -> None:
-                current = readings[self._attribute].value
-                left = min(1.0, abs((target - current) / (target - start))) if target != start else 0.0
-                status.report(
-                    name=self.name, current=current, initial=start, target=target, unit=info.unit,
-                    precision=info.precision or 6, fraction=left, time_elapsed=time.monotonic() - began,
-                    time_remaining=None,
-                )  # fmt: skip
+        def look(readings: Readings) -> None:
+            current = readings[self._attribute].value
+            left = min(1.0, abs((target - current) / (target - start))) if target != start else 0.0
+            order.status.report(
+                name=self.name, current=current, initial=start, target=target, unit=info.unit,
+                precision=info.precision or 6, fraction=left, time_elapsed=time.monotonic() - began,
+                time_remaining=None,
+            )  # fmt: skip
 
-            try:
-                readings = wait_until(
-                    self.link,
-                    lambda readings: readings["State"].value != "MOVING",
-                    attributes=("State", self._attribute),
-                    timeout_s=wait_s,
-                    doing=f"reach {info.show(target)}",
-                    look=look,
-                )
-            except DeviceTimeout:
-                self.link.call("Stop")  # a move that nobody waits for any more must not go on
-                raise
-            self._judge(start, target, readings)
+        try:
+            readings = wait_until(
+                self.link,
+                lambda readings: readings["State"].value != "MOVING",
+                attributes=("State", self._attribute),
+                timeout_s=order.timeout_s,
+                doing=f"reach {info.show(target)}",
+                look=look,
+            )
+        except DeviceTimeout:
+            self.link.call("Stop")  # a move that nobody waits for any more must not go on
+            raise
+        self._judge(order, start, readings)
 
-    def _judge(self, start: float, target: float, readings: Readings) -> None:
-        info = self.readback.info
+    def _judge(self, order: _Order, start: float, readings: Readings) -> None:
+        target, info = order.target, self.readback.info
         reached = readings[self._attribute].value
         state = readings["State"].value
         self._refuse_fault(state, f"reach {info.show(target)}")
-        if self._stopped:
+        if order.stopped or (order.stopped is None and abs(reached - target) <= self._allow(start, target)):
             return
-        if self._stopped is None and math.isfinite(reached) and abs(reached - target) <= self._allow(start, target):
-            return
-        how = f"stopped at {info.show(reached)}" if self._stopped is not None else f"is at {info.show(reached)}"
+        how = "is at" if order.stopped is None else "stopped at"
         raise DeviceFault(
             f"{self.name}: did not reach {info.show(target)}",
-            seen=f"{how}, state {state}",
+            seen=f"{how} {info.show(reached)}, state {state}",
             remedy="move again; if nobody stopped it, look at the motor or widen its tolerance",
         )
 

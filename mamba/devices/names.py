@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ophyd import Kind, do_not_wait_for_lazy_connection
+
 from mamba.devices.descriptors import record_objects_by_key
 from mamba.errors import BadValue, NameClash
 
@@ -118,10 +120,19 @@ class _Part:
 def _walk(device: Any, expression: str, key: str) -> Iterator[_Part]:
     """The device and all that is in it; whether a part stands for the whole is told by the keys until now."""
     yield _Part(device, expression, key)
-    for attribute in getattr(device, "component_names", ()):
-        component = getattr(device, attribute)
+    for attribute, component in _iter_components(device):
         path = f"{expression}.{attribute}"
         yield from _walk(component, path, key if _key_now(component) == _key_now(device) else key_of(path))
+
+
+def _iter_components(device: Any) -> Iterator[tuple[str, Any]]:
+    """Components that exist or are recorded: an area detector has a thousand that nobody asks for."""
+    kinds, made = getattr(device, "_component_kinds", {}), getattr(device, "_signals", {})
+    for attribute in getattr(device, "component_names", ()):
+        if attribute in made or kinds.get(attribute) != Kind.omitted:
+            with do_not_wait_for_lazy_connection(device):
+                component = getattr(device, attribute)
+            yield attribute, component
 
 
 def _key_now(device: Any) -> str:

@@ -92,14 +92,6 @@ def test_every_frame_is_in_the_file(camera):
     assert set(camera.read()) == set(camera.describe())
 
 
-def test_a_second_acquisition_goes_to_a_second_file(camera):
-    first = take(camera, 5).datasets["frames"].file
-    second = take(camera, 7).datasets["frames"]
-    assert Path(first).name == "camera_00001.h5"
-    assert Path(second.file).name == "camera_00002.h5"
-    assert second.shape[0] == 7
-
-
 def test_progress_is_reported(camera):
     camera.prepare({"frames": 60, "period_s": 0.02}).wait(10)
     camera.kickoff().wait(40)
@@ -174,6 +166,15 @@ def test_somebody_else_stopping_the_camera_is_told(camera):
     with pytest.raises(StreamBroken, match=r"D\.camera: ended early\n  seen: \d+ of 100000 frames"):
         status.wait(20)
     assert camera.ledger.written > 0
+
+
+def test_unstaging_while_it_is_armed_starts_nothing(camera):
+    camera.prepare({"frames": 100_000, "period_s": 0.01}).wait(10)
+    status = camera.kickoff()
+    camera.unstage()
+    with pytest.raises(MambaError, match=r"D\.camera"):
+        status.wait(40)
+    assert camera.state == "ON"
 
 
 @pytest.mark.parametrize("frames", [0, -1, 1.5, True])

@@ -102,6 +102,16 @@ def test_stop_ends_the_move_and_fails_its_status(M):
     assert not M.sample_x.moving
 
 
+def test_a_stop_right_after_the_order_leaves_nothing_moving(M, facility):
+    """Whichever reaches the server first, the write or the stop."""
+    for _ in range(20):
+        status = M.sample_x.set(M.sample_x.position + 5.0 * (1 if M.sample_x.position < 0 else -1))
+        M.sample_x.stop()
+        with pytest.raises(DeviceFault, match="stopped at"):
+            status.wait(5)
+        assert not M.sample_x.moving
+
+
 def test_stop_with_success_ends_the_move_well(M):
     M.sample_x.move(0.0)
     status = M.sample_x.set(20.0)

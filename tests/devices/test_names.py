@@ -6,8 +6,8 @@ import gc
 
 import pytest
 from bluesky.plans import count, scan
-from ophyd import Component, Device, Signal
-from ophyd.sim import SynAxis, SynSignal
+from ophyd import Component, Device, EpicsMotor, Signal
+from ophyd.sim import SynAxis, SynSignal, make_fake_device
 
 from mamba.devices import Group, expression_of, iter_devices, key_of, record_without_dots
 from mamba.devices.names import NameTable
@@ -116,6 +116,29 @@ def test_figure_4_runs_on_an_unmodified_engine(run):
     assert descriptor["hints"]["M_m1"] == {"fields": ["M_m1"]}
     assert [doc["data"]["D_ad"] for name, doc in documents if name == "event"] == [1.5] * 3
     assert documents[-1][1]["exit_status"] == "success"
+
+
+def test_stock_epics_motors_are_recorded_without_dots(run):
+    """The class of Figure 4, with its channels replaced by ophyd's own fakes."""
+    motor = make_fake_device(EpicsMotor)("IOC:m1", name="M.m1")
+    record_without_dots(motor)
+    assert motor.name == "M.m1"
+    assert set(motor.describe()) == {"M_m1", "M_m1_user_setpoint"}
+    assert "M_m1_velocity" in motor.describe_configuration()
+    assert expression_of("M_m1_user_setpoint") == "M.m1.user_setpoint"
+    documents = run(count([motor]))
+    assert documents[1][1]["object_keys"] == {"M_m1": ["M_m1", "M_m1_user_setpoint"]}
+
+
+def test_components_that_are_neither_made_nor_recorded_are_left_alone():
+    class Many(Device):
+        used = Component(Signal, value=1.0)
+        unused = Component(Signal, value=1.0, lazy=True, kind="omitted")
+
+    device = Many(name="D.many")
+    record_without_dots(device)
+    assert set(device._signals) == {"used"}
+    assert set(device.read()) == {"D_many_used"}
 
 
 def test_devices_without_dots_are_recorded_as_ever(run):
