@@ -42,7 +42,7 @@ class Command:
     deadline: Timer | None = None
 
     def describe(self) -> dict[str, Any]:
-        """`id, state, why, n, text, origin, person, since`."""
+        """`id, state, why, n, text, origin, person, since` (also as `time`, as in a receipt)."""
         return {
             "id": self.id,
             "state": self.state,
@@ -52,6 +52,7 @@ class Command:
             "origin": self.origin,
             "person": self.person,
             "since": self.time,
+            "time": self.time,
         }
 
 

@@ -235,6 +235,7 @@ class SessionHost:
         elif typ == "state":
             self.state.update(message)
         elif typ == "ready":
+            self.state.startup_error = str(message.get("startup_error") or "")
             self.commands.begin()
         elif typ == "hello":
             self._take_hello(message)

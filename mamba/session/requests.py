@@ -166,6 +166,7 @@ class _SessionVerbs(_Verbs):
         running = commands.running
         return {
             "prompt": state.prompt,
+            "startup_error": state.startup_error,
             "running": None if running is None else running.describe(),
             "waiting": [command.describe() for command in commands.waiting],
             "run": state.run,

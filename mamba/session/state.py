@@ -62,13 +62,15 @@ class LastRun:
 class SessionState:
     """Prompt, run, devices, person and the last run.
 
-    `prompt` is "starting", "idle", "running", "occupied" (a debugger, `input()`, a search) or "dead".
+    `prompt` is "starting", "idle", "running", "occupied" (a debugger, `input()`, a search) or "dead";
+    `startup_error` says why the start-up script failed ("" if it did not).
     """
 
     def __init__(self, default_person: str) -> None:
         self.prompt = "starting"
         self.run: dict[str, Any] = dict(IDLE_RUN)
         self.devices: dict[str, list[str]] = {}
+        self.startup_error = ""
         self.default_person = default_person
         self.logged_in = ""
         self.last_run = LastRun()
@@ -80,7 +82,7 @@ class SessionState:
 
     def begin_console(self) -> None:
         """A new IPython starts."""
-        self.prompt, self.run, self.devices = "starting", dict(IDLE_RUN), {}
+        self.prompt, self.run, self.devices, self.startup_error = "starting", dict(IDLE_RUN), {}, ""
 
     def end_console(self, reason: str) -> None:
         """IPython is gone; a run that was open is lost."""

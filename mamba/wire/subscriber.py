@@ -56,6 +56,8 @@ class Subscriber:
     ) -> None:
         self._on_gap = on_gap
         self._expected: dict[str, int] = {}
+        self._last: dict[str, int] = {}
+        self._told: set[str] = set()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self._context.socket(zmq.SUB)
         self._socket.linger = 0
@@ -70,8 +72,12 @@ class Subscriber:
         return int(self._socket.fileno())
 
     def expect(self, seq: dict[str, int]) -> None:
-        """Take the numbers of a `state` answer: what comes next per `typ` is one more."""
+        """Take the numbers of a `state` answer: what comes next per `typ` is one more.
+
+        Notices that were under way then, and are in the answer already, are dropped.
+        """
         self._expected = {typ: number + 1 for typ, number in seq.items()}
+        self._told = set(self._expected)
 
     def receive(self, timeout_s: float = 0.0) -> Notice | None:
         """The next notice with its values decoded, None when none comes in time."""
@@ -85,8 +91,8 @@ class Subscriber:
                     return None
                 continue
             notice: Notice = decode(json.loads(frame))
-            self._watch(notice)
-            return notice
+            if self._is_news(notice):
+                return notice
 
     def wait_for(self, typ: str, *, timeout_s: float, **fields: Any) -> Notice | None:
         """The next notice of this `typ` whose named fields are equal; those before it are dropped."""
@@ -104,14 +110,20 @@ class Subscriber:
             if time.monotonic() > deadline:
                 return
 
-    def _watch(self, notice: Notice) -> None:
+    def _is_news(self, notice: Notice) -> bool:
+        """Follow the numbers, report a gap; False for what a `state` answer told already."""
         typ, seq = notice["typ"], notice.get("seq")
         if not isinstance(seq, int):
-            return
-        expected = self._expected.get(typ, seq)
+            return True
+        expected, last = self._expected.get(typ, seq), self._last.get(typ, 0)
+        self._last[typ] = seq
+        if typ in self._told and last < seq < expected:
+            return False
+        self._told.discard(typ)
         self._expected[typ] = seq + 1
         if seq != expected and self._on_gap is not None:
             self._on_gap(Gap(typ, expected, seq))
+        return True
 
     def close(self) -> None:
         """Leave."""

@@ -12,7 +12,7 @@ import zmq
 
 from mamba.errors import ZError
 from mamba.wire.client import Client
-from tests.support.session_host import HostUnderTest, wait_until
+from tests.support.session_host import STARTUP, HostUnderTest, wait_until
 
 
 @pytest.fixture
@@ -175,3 +175,29 @@ def test_status_names_sockets_and_processes(ipython: HostUnderTest, client: Clie
     assert ipython.runtime.transcript.stat().st_mode & 0o777 == 0o600
     assert ipython.runtime.terminal.stat().st_mode & 0o777 == 0o600
     assert client.request("wire/version") == 1
+
+
+def test_a_start_up_script_that_fails_is_in_the_state_and_the_console_works() -> None:
+    host = HostUnderTest(startup="import nonsense_that_is_nowhere\n")
+    try:
+        assert host.client.command("1 + 1", timeout_s=30) == 2
+        assert "nonsense_that_is_nowhere" in host.client.request("state")["startup_error"]
+    finally:
+        host.close()
+
+
+def test_a_command_sent_while_the_console_starts_waits_for_it() -> None:
+    host = HostUnderTest(startup=STARTUP + "import time; time.sleep(0.5)\n")
+    try:
+        notices = host.subscribe("cmd/")
+        sent = host.client.command("RE.state", wait=False)
+        waiting = notices.wait_for("cmd/waiting", timeout_s=5, id=sent["id"])
+        assert waiting is not None
+        assert waiting["why"] == "starting"
+        assert host.client.ask("run/pause").err == "no-run"
+        assert host.client.ask("dev/keys", path="M").err == "console-starting"
+        done = notices.wait_for("cmd/done", timeout_s=20, id=sent["id"])
+        assert done is not None
+        assert done["rep"] == {"err": "", "ret": "idle"}
+    finally:
+        host.close()

@@ -92,12 +92,40 @@ def test_a_slow_subscriber_sees_its_gap_and_slows_nobody(folder: Path) -> None:
 def test_numbers_of_a_state_answer_show_what_was_missed_before(publisher: Publisher, folder: Path) -> None:
     gaps: list[Gap] = []
     with subscribe(publisher, folder, on_gap=gaps.append) as subscriber:
+        for _ in range(5):
+            publisher.publish("a", {})
+        while subscriber.receive(0.1):
+            pass
+        subscriber.expect({"a": 3})
         publisher.publish("a", {})
-        subscriber.receive(2)
-        subscriber.expect({"a": 5})
+        assert subscriber.receive(2)
+    assert gaps == [Gap("a", 4, 6)]
+    assert gaps[0].missed == 2
+
+
+def test_what_a_state_answer_told_already_does_not_come_again(publisher: Publisher, folder: Path) -> None:
+    gaps: list[Gap] = []
+    with subscribe(publisher, folder, on_gap=gaps.append) as subscriber:
+        for _ in range(5):
+            publisher.publish("a", {})
+        subscriber.expect({"a": 3})
+        numbers = [notice["seq"] for notice in iter(lambda: subscriber.receive(0.3), None)]
+    assert numbers == [4, 5]
+    assert gaps == []
+
+
+def test_numbers_that_begin_anew_are_a_gap(publisher: Publisher, folder: Path) -> None:
+    gaps: list[Gap] = []
+    with subscribe(publisher, folder, on_gap=gaps.append) as subscriber:
+        for _ in range(3):
+            publisher.publish("a", {})
+            subscriber.receive(2)
+        publisher.seq.clear()
         publisher.publish("a", {})
-        subscriber.receive(2)
-    assert gaps == [Gap("a", 6, 2)]
+        notice = subscriber.receive(2)
+        assert notice is not None
+        assert notice["seq"] == 1
+    assert gaps == [Gap("a", 4, 1)]
     assert gaps[0].missed < 0
 
 
