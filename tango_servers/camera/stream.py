@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from mamba.data_worker.stream import Frames, FrameSender
-from mamba.errors import MambaError
+from mamba.errors import MambaError, StreamBroken
 from tango_servers.camera.model import Frame, FrameRenderer, reduce_preview
 from tango_servers.truth import TruthRecord
 
@@ -146,8 +146,8 @@ class Acquisition:
             sender = FrameSender(
                 transport=plan.transport, shape=plan.shape, dtype="uint16", arm=plan.arm, directory=plan.directory
             )
-        except MambaError as error:
-            self.error = error
+        except Exception as error:  # noqa: BLE001  # a thread's edge: Arm waits for it and raises it
+            self.error = self._explain(error)
             self._opened.set()
             return
         self.endpoint, self.format = sender.endpoint, sender.format
@@ -161,12 +161,21 @@ class Acquisition:
             if not self._aborted.is_set():
                 sender.reserve(0.0)  # lets a receiver in that came before the start
                 sender.end(self.produced)
-        except MambaError as error:
-            self.error = error
+        except Exception as error:  # noqa: BLE001  # a thread's edge: shown as FAULT
+            self.error = self._explain(error)
         finally:
             self._finish()
             self._linger(sender)
             sender.close()
+
+    def _explain(self, error: Exception) -> MambaError:
+        if isinstance(error, MambaError):
+            return error
+        return StreamBroken(
+            f"stream of arm {self.plan.arm}: failed",
+            seen=f"{type(error).__name__}: {error}",
+            remedy="read the log of the camera's server, then arm again",
+        )
 
     def _produce(self, sender: FrameSender) -> None:
         due = time.monotonic()
