@@ -17,8 +17,8 @@ from mamba.errors import NotRunning, ReplyTimeout, ServerFailed, WireError, ZErr
 from mamba.runtime import RuntimeDirectory
 
 
-async def wait_for_console(runtime: RuntimeDirectory, *, timeout_s: float, log: Path) -> None:
-    """Wait until the console takes commands.
+async def wait_for_console(runtime: RuntimeDirectory, *, timeout_s: float, log: Path, with_devices: bool) -> None:
+    """Wait until the console takes commands, and `with_devices` until there is one in `M` or `D`.
 
     Raises:
         ServerFailed: it did not within `timeout_s`; says what it was doing.
@@ -26,6 +26,7 @@ async def wait_for_console(runtime: RuntimeDirectory, *, timeout_s: float, log: 
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "mamba.facility.console_link"),
         *("--runtime", str(runtime.path), "--timeout", str(timeout_s)),
+        *(["--with-devices"] if with_devices else []),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
     )
@@ -56,7 +57,7 @@ def look_at_console(runtime: RuntimeDirectory, *, timeout_s: float = 2.0) -> dic
         return state
 
 
-def _find_obstacle(runtime: RuntimeDirectory) -> tuple[str, bool]:
+def _find_obstacle(runtime: RuntimeDirectory, *, with_devices: bool) -> tuple[str, bool]:
     """Why the console is not ready ("" when it is), and whether that can still change."""
     try:
         state = look_at_console(runtime)
@@ -68,7 +69,11 @@ def _find_obstacle(runtime: RuntimeDirectory) -> tuple[str, bool]:
         return f"the start-up script raised {state['startup_error']}", False
     if state["prompt"] == "dead":
         return "IPython has ended", False
-    return ("" if state["prompt"] == "idle" else f"the start-up script runs, prompt {state['prompt']!r}"), True
+    if state["prompt"] != "idle":
+        return f"the start-up script runs, prompt {state['prompt']!r}", True
+    if with_devices and not any(state["devices"].values()):
+        return "the start-up script ended without a device in M or D", False
+    return "", False
 
 
 def main() -> int:
@@ -76,11 +81,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Wait until the console of a runtime directory takes commands.")
     parser.add_argument("--runtime", type=Path, required=True)
     parser.add_argument("--timeout", type=float, required=True, help="s")
+    parser.add_argument("--with-devices", action="store_true")
     arguments = parser.parse_args()
     runtime = RuntimeDirectory(arguments.runtime)
     deadline_s = time.monotonic() + arguments.timeout
     while True:
-        obstacle, may_change = _find_obstacle(runtime)
+        obstacle, may_change = _find_obstacle(runtime, with_devices=arguments.with_devices)
         if not obstacle:
             return 0
         if not may_change or time.monotonic() > deadline_s:

@@ -155,7 +155,13 @@ class Supervisor:
         self.progress.report_step("console", since_s=since_s)
 
     async def _await_console(self, process: FacilityProcess) -> None:
-        await wait_for_console(self.runtime, timeout_s=START_TIMEOUT_S, log=process.spec.log)
+        devices = self.profile.devices
+        await wait_for_console(
+            self.runtime,
+            timeout_s=START_TIMEOUT_S,
+            log=process.spec.log,
+            with_devices=bool(devices.M or devices.D),
+        )
 
     # -- one process
 
