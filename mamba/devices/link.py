@@ -32,6 +32,9 @@ Listener = Callable[[Reading], None]
 _INFO_LIFE_S = 5.0
 _CONNECT_S = 2.5
 """Tango gives a server three seconds to accept a connection, then goes on without one."""
+_NO_EVENTS = {"API_AttributePollingNotStarted", "API_AttributeNotPolled", "API_EventPropertiesNotSet"}
+_REFUSED_LIFE_S = 60.0
+"""A device that says it sends no events is not asked again for this long: asking costs more than a move."""
 _links: weakref.WeakSet[TangoLink] = weakref.WeakSet()
 
 
@@ -232,13 +235,17 @@ class TangoLink:
 
     def _open(self, channel: _Channel) -> None:
         """Subscribe; where the device cannot, the channel stays without an id and waiting means polling."""
+        if time.monotonic() < channel.refused_until:
+            return
         try:
             proxy = self._connect()
             channel.proven = False
             channel.opening = True
             channel.event_id = proxy.subscribe_event(channel.attribute, tango.EventType.CHANGE_EVENT, channel.take)
-        except tango.DevFailed as failure:
-            log.info("%s: no events of %s: %s", self.name, channel.attribute, failure.args[0].reason)
+        except (tango.DevFailed, DeviceError) as failure:
+            if getattr(failure.args[0], "reason", "") in _NO_EVENTS:
+                channel.refused_until = time.monotonic() + _REFUSED_LIFE_S
+            log.info("%s: no events of %s: %s", self.name, channel.attribute, failure.args[0])
         finally:
             channel.opening = False
 
@@ -259,6 +266,7 @@ class _Channel:
         self.event_id: int | None = None
         self.proven = False
         self.opening = False
+        self.refused_until = 0.0
         self.listeners: tuple[Listener, ...] = ()
         self._link = link
 

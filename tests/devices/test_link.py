@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -163,6 +165,33 @@ def test_listeners_hear_again_soon_after_a_restart(facility):
     assert time.monotonic() - up < 4
     motor.destroy()
     facility.stop("Axis/mortal")
+
+
+def test_connected_devices_go_on_without_the_database(facility, M, D):
+    M.sample_x.move(0.0)
+    D.current.get()
+    pid = facility._database.pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, what="the database is stopped")
+        began = time.monotonic()
+        M.sample_x.move(0.2)
+        assert D.current.get() > 0
+        assert time.monotonic() - began < 2
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_process_with_subscriptions_ends_cleanly(facility):
+    script = (
+        "from mamba.devices import Motor\n"
+        f"m = Motor('tango://{facility.host}/vbl/axis/sample_y', name='M.y')\n"
+        "m.readback.subscribe(lambda **_: None)\n"
+        "m.move(m.position + 0.1)\n"
+        "print(m.link.is_proven('State'))\n"
+    )
+    ended = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, timeout=20)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "True\n", "")
 
 
 def test_reads_of_several_attributes_are_one_call(M, monkeypatch):
