@@ -27,6 +27,7 @@ from pydantic import Field
 from mamba.data_worker.frame import DataFormat
 from mamba.data_worker.ledger import DatasetInfo, RangeSet
 from mamba.data_worker.nodes import Item, Job, NodeParameters, Sink
+from mamba.data_worker.sinks.writeback import Writeback
 from mamba.errors import DataError, DiskFull, GraphInvalid
 
 _RESERVED = ("frames", "frame_number")
@@ -77,9 +78,11 @@ class Hdf5Sink(Sink):
         self._count = self._flushed = self._oldest_change = 0
         self._layout(job)
         self._file.flush()
+        self._writeback = Writeback(self._file.id.get_vfd_handle())
 
     def discard(self) -> None:
         """Remove the empty file."""
+        self._writeback.close()
         self._file.close()
         self.path.unlink()
 
@@ -149,6 +152,7 @@ class Hdf5Sink(Sink):
                 raise self._explain_full(str(error)) from None
             self._rows[number], self._numbers[self._count] = self._count, number
             self._count += 1
+        self._writeback.advance()
 
     def _check_space(self, nbytes: int) -> None:
         stat = os.statvfs(self.path.parent)
@@ -190,6 +194,7 @@ class Hdf5Sink(Sink):
         Raises:
             DiskFull: not even that fits; what was flushed is safe.
         """
+        self._writeback.close()
         try:
             self.flush()
             _write_account(self._file, account)
