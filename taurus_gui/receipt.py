@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from mamba.errors import RunPaused
+
 
 @dataclass(frozen=True)
 class Receipt:
@@ -30,6 +32,11 @@ class Receipt:
     def done(self) -> bool:
         """Whether nothing more will happen to it."""
         return self.state in ("done", "refused")
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended with an error; a cell that ended because its run was paused did not."""
+        return bool(self.err) and self.err != RunPaused.code
 
     @property
     def outcome(self) -> str:

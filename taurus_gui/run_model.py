@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+FRAME_RATE = "frames per second"
+"""Name of the curve of an acquisition: the pace against the number of frames written."""
 TRANSMISSION = "−ln({1}/{0})"
 """Name of the computed column; {0} is the key of the incoming, {1} of the transmitted beam."""
 
@@ -26,6 +28,7 @@ class RunModel:
         self.columns: dict[str, list[float]] = {}
         self.points = 0
         self.frames: dict[str, Any] = {}
+        self._pace: list[tuple[float, float]] = []
         self._first_time = self._last_time = float(start.get("time") or 0.0)
 
     def load(self, last_run: dict[str, Any] | None) -> None:
@@ -47,7 +50,7 @@ class RunModel:
         if typ == "scan/start":
             self._begin(notice)
         elif typ in ("mdw/progress", "mdw/done") and not self.stop:
-            self.frames = {**self.frames, **notice}
+            self._add_frames(notice)
         elif notice.get("uid") != self.start.get("uid") or not self.start:
             return False
         elif typ == "scan/descriptor" and notice.get("stream") == "primary":
@@ -78,6 +81,12 @@ class RunModel:
             column.append(float(value) if isinstance(value, (int, float)) else math.nan)
         self.points = n if isinstance(n, int) else self.points + 1
         self._last_time = float(notice.get("time") or self._last_time)
+
+    def _add_frames(self, notice: dict[str, Any]) -> None:
+        self.frames = {**self.frames, **notice}
+        written, rate = self.frames.get("written"), self.frames.get("frames_per_s")
+        if isinstance(written, (int, float)) and isinstance(rate, (int, float)):
+            self._pace.append((float(written), float(rate)))
 
     @property
     def is_running(self) -> bool:
@@ -125,6 +134,8 @@ class RunModel:
         """What can stand on the vertical axis: the transmission first where two counters were read, then each key."""
         motors = {motor.replace(".", "_") for motor in self.start.get("motors") or ()}
         keys = [k for k in self.columns if k != self.x_key and not any(_belongs(k, motor) for motor in motors)]
+        if self.counts_frames:
+            return [FRAME_RATE, *keys]
         pair = self._find_pair()
         return [TRANSMISSION.format(*pair), *keys] if pair else keys
 
@@ -136,6 +147,8 @@ class RunModel:
 
     def curve(self, y_name: str) -> tuple[list[float], list[float]]:
         """Horizontal and vertical values of one curve, equally long; NaN where there is no value."""
+        if y_name == FRAME_RATE:
+            return [written for written, _ in self._pace], [rate for _, rate in self._pace]
         pair = self._find_pair()
         if pair and y_name == TRANSMISSION.format(*pair):
             y = [absorption(i0, i1) for i0, i1 in zip(self.columns[pair[0]], self.columns[pair[1]], strict=False)]

@@ -35,8 +35,9 @@ QDockWidget > QWidget {{ font-weight: 400; }}
 QMainWindow::separator {{ background: {PANEL}; width: 6px; height: 6px; }}
 QLineEdit, QPlainTextEdit, QListWidget, QTableView {{
   background: {PAPER}; border: 1px solid {LINE}; border-radius: 4px; selection-background-color: {ACCENT}; }}
-QLineEdit {{ padding: 2px 6px; }}
-QComboBox {{ min-height: 22px; }}
+QLineEdit {{ padding: 2px 6px; min-height: 20px; }}
+QComboBox QLineEdit {{ border: none; padding: 0; min-height: 18px; }}
+QComboBox {{ min-height: 22px; max-height: 22px; }}
 QLineEdit:focus, QPlainTextEdit:focus {{ border-color: {ACCENT}; }}
 QLineEdit[invalid="true"], QPlainTextEdit[invalid="true"], QListWidget[invalid="true"] {{ border: 1px solid {BAD}; }}
 QPushButton {{ background: {PAPER}; border: 1px solid {LINE}; border-radius: 4px; padding: 3px 12px; }}

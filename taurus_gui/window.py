@@ -21,7 +21,8 @@ from taurus_gui.widgets.run_bar import RunBar
 from taurus_gui.widgets.scan_builder import ScanBuilder
 
 _SIZE = (1400, 900)
-_LEFT_WIDTH, _HISTORY_HEIGHT, _BUILDER_HEIGHT = 650, 240, 290
+_BAR = "window: run bar"
+_LEFT_WIDTH, _HISTORY_HEIGHT, _BUILDER_HEIGHT = 680, 235, 315
 
 
 class OperatorWindow(QtWidgets.QMainWindow):
@@ -94,14 +95,14 @@ class OperatorWindow(QtWidgets.QMainWindow):
     def log_out(self) -> None:
         """Inject `U.logout()`; an error is shown in the bar, where the button is."""
         text = command_text.logout_command()
-        self.commander.send(text, origin="window: run bar", on_outcome=self._show_bar_outcome)
+        self.commander.send(text, origin=_BAR, on_outcome=self._show_bar_outcome)
 
     def _show_bar_outcome(self, receipt: Receipt) -> None:
-        self.run_bar.show_error(receipt.outcome if receipt.err else "")
+        self.run_bar.show_error(receipt.outcome if receipt.failed else "")
 
     def _ask_run(self, verb: str, **fields: Any) -> None:
         self.run_bar.show_error("")
-        self.backend.ask(verb, self._show_bar_reply, **fields)
+        self.backend.ask(verb, self._show_bar_reply, origin=_BAR, **fields)
 
     def _show_bar_reply(self, reply: Reply) -> None:
         self.run_bar.show_error("" if reply.ok else f"{reply.desc.splitlines()[0]} ({reply.err})")
@@ -164,6 +165,7 @@ class OperatorWindow(QtWidgets.QMainWindow):
     def _show_run(self, run: dict[str, Any]) -> None:
         self.run = run
         self.run_bar.show_run(run)
+        self.plot.show_run_state(str(run.get("state") or ""))
 
     def _show_person(self, person: str) -> None:
         self.person = person

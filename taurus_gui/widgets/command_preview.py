@@ -68,8 +68,9 @@ class CommandPreview(QtWidgets.QWidget):
 
     def show_outcome(self, receipt: Receipt) -> None:
         """Say how the command ended."""
-        self.show_error(receipt.outcome if receipt.err else "")
-        self.note.setText("" if receipt.err else f"In [{receipt.n}] done")
+        self.show_error(receipt.outcome if receipt.failed else "")
+        said = "" if receipt.failed else f"In [{receipt.n}] {'paused' if receipt.err else 'done'}"
+        self.note.setText(said)
 
     def _note_edit(self) -> None:
         self.run.setEnabled(bool(self.text().strip()))

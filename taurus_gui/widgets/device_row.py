@@ -16,7 +16,7 @@ from taurus_gui.widgets.field import ErrorLine, make_button, make_label, say_bri
 from taurus_gui.widgets.live import LiveLabel, StateBadge
 
 _DEFAULT_ATTRIBUTE = {"motor": "Position", "counter": "Value", "camera": "FrameRate", "signal": "Value"}
-_FIELD_WIDTH = 84
+_FIELD_WIDTH = 78
 
 MakeCommand = Callable[[], str]
 
@@ -126,7 +126,7 @@ class DeviceRow(QtCore.QObject):
 
     def show_outcome(self, receipt: Receipt) -> None:
         """Say beneath the device how its command ended, when it failed."""
-        self._show_error(receipt.outcome if receipt.err else "", "")
+        self._show_error(receipt.outcome if receipt.failed else "", "")
 
     def set_limits(self, limits: tuple[float, float] | None) -> None:
         """Show the limits and check targets against them."""

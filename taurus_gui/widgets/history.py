@@ -8,12 +8,12 @@ from taurus.external.qt import QtCore, QtGui, QtWidgets
 
 from taurus_gui.receipt import Receipt
 from taurus_gui.run_model import say_duration
-from taurus_gui.style import BAD, BUSY, GOOD, MUTED, make_fixed_font, set_property
+from taurus_gui.style import BAD, BUSY, GOOD, MUTED, WARN, make_fixed_font, set_property
 from taurus_gui.widgets.field import ErrorLine, make_button, make_label
 
 COLUMNS = ("In", "Command", "Origin", "Person", "State", "Result", "Time", "Files")
 _MAX_ROWS = 1000
-_STATE_COLOURS = {"waiting": MUTED, "running": BUSY, "done": GOOD, "failed": BAD, "refused": BAD}
+_STATE_COLOURS = {"waiting": MUTED, "running": BUSY, "done": GOOD, "paused": WARN, "failed": BAD, "refused": BAD}
 
 
 class ReceiptTable(QtCore.QAbstractTableModel):
@@ -66,8 +66,8 @@ class ReceiptTable(QtCore.QAbstractTableModel):
             return _say(receipt, column)
         if role == QtCore.Qt.ToolTipRole:
             return _explain(receipt, column)
-        if role == QtCore.Qt.ForegroundRole and (column == "State" or (column == "Result" and receipt.err)):
-            return QtGui.QColor(BAD if receipt.err else _STATE_COLOURS.get(receipt.state, MUTED))
+        if role == QtCore.Qt.ForegroundRole and (column == "State" or (column == "Result" and receipt.failed)):
+            return QtGui.QColor(_STATE_COLOURS.get(say_state(receipt), MUTED))
         if role == QtCore.Qt.FontRole and column == "Command":
             return self._fixed
         return None
@@ -79,7 +79,7 @@ def _say(receipt: Receipt, column: str) -> str:
     if column == "Time":
         return say_briefly_how_long(receipt.duration_s) if receipt.state == "done" else ""
     if column == "State":
-        return "failed" if receipt.err and receipt.state == "done" else receipt.state
+        return say_state(receipt)
     if column == "Files":
         return ", ".join(file.rpartition("/")[2] for file in receipt.files)
     if column == "Command":
@@ -93,6 +93,13 @@ def _explain(receipt: Receipt, column: str) -> str:
     if column == "Command":
         return receipt.text
     return (receipt.desc or receipt.outcome) if column in ("Result", "State") else ""
+
+
+def say_state(receipt: Receipt) -> str:
+    """`waiting`, `running`, `done`, `failed`, `paused` (its run was) or `refused`."""
+    if receipt.state != "done" or not receipt.err:
+        return receipt.state
+    return "failed" if receipt.failed else "paused"
 
 
 def say_briefly_how_long(seconds: float) -> str:
@@ -151,7 +158,7 @@ class History(QtWidgets.QWidget):
 
     def show_outcome(self, receipt: Receipt) -> None:
         """Say beneath the command line how its command ended, when it failed; a success empties the line."""
-        if receipt.err:
+        if receipt.failed:
             self._show_error(receipt.outcome)
         elif self.entry.text() == receipt.text:
             self.entry.clear()

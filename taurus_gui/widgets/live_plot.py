@@ -8,7 +8,7 @@ import numpy as np
 import pyqtgraph
 from taurus.external.qt import QtCore, QtWidgets
 
-from taurus_gui.run_model import RunModel, say_duration
+from taurus_gui.run_model import FRAME_RATE, RunModel, say_duration
 from taurus_gui.style import CURVE, INK, MUTED, PAPER
 from taurus_gui.widgets.field import make_label
 
@@ -25,6 +25,7 @@ class LivePlot(QtWidgets.QWidget):
         super().__init__()
         self.model = RunModel()
         self._dirty = False
+        self._run_state = "running"
         self.title = make_label("No run yet", "value")
         self.y_choice = QtWidgets.QComboBox()
         self.y_choice.setAccessibleName("vertical axis")
@@ -59,7 +60,7 @@ class LivePlot(QtWidgets.QWidget):
         if not self.model.take(notice):
             return
         self._dirty = True
-        if notice["typ"] in ("scan/start", "scan/descriptor"):
+        if notice["typ"] in ("scan/start", "scan/descriptor", "mdw/progress"):
             self._offer_axes()
         self.progressed.emit(self.model.done, self.model.total or 0)
 
@@ -68,6 +69,11 @@ class LivePlot(QtWidgets.QWidget):
         self.model.load(last_run)
         self._offer_axes()
         self.redraw()
+
+    def show_run_state(self, state: str) -> None:
+        """Take the run engine's state for the title: a paused run says so."""
+        self._run_state = state if state in ("paused", "aborting") else "running"
+        self._dirty = True
 
     def _offer_axes(self) -> None:
         names, chosen = self.model.list_y_names(), self.y_choice.currentText()
@@ -93,7 +99,8 @@ class LivePlot(QtWidgets.QWidget):
         self.curve.setData(np.asarray(x, float), np.asarray(y, float))
         self.plot.setLabel("left", _say_axis(y_name, model.units.get(y_name, "")))
         x_key = model.x_key
-        self.plot.setLabel("bottom", _say_axis(x_key, model.units.get(x_key, "")) if x_key else "point")
+        below = "frames written" if y_name == FRAME_RATE else "point"
+        self.plot.setLabel("bottom", _say_axis(x_key, model.units.get(x_key, "")) if x_key else below)
         self.title.setText(self._say_title())
         self._show_progress()
 
@@ -102,7 +109,7 @@ class LivePlot(QtWidgets.QWidget):
         if not model.start:
             return "No run yet"
         end = model.stop.get("exit_status")
-        state = "running" if end is None else _ENDS.get(end, str(end))
+        state = self._run_state if end is None else _ENDS.get(end, str(end))
         reason = model.stop.get("reason") or ""
         return f"Run {model.start.get('id')} · {model.start.get('plan')} · {state}" + (f": {reason}" if reason else "")
 

@@ -40,6 +40,7 @@ class PlanForm(QtWidgets.QWidget):
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setHorizontalSpacing(10)
         self._layout.setVerticalSpacing(2)
+        self._layout.setRowStretch(2, 1)
         self._columns = 0
 
     def add(self, label: str, widget: QtWidgets.QWidget) -> None:

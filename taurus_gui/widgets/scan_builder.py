@@ -42,7 +42,7 @@ class ScanBuilder(QtWidgets.QWidget):
         self.detectors = _make_check_list(counters)
         self.detectors_error = ErrorLine()
         self.stack = QtWidgets.QStackedWidget()
-        self.preview = CommandPreview(rows=2)
+        self.preview = CommandPreview(rows=3)
         self._lay_out()
         self.plan.currentTextChanged.connect(self._change_plan)
         self.motor.currentTextChanged.connect(self._change_motor)
@@ -79,7 +79,7 @@ class ScanBuilder(QtWidgets.QWidget):
         grid.addWidget(self.stack, 2, 0, 2, 2, QtCore.Qt.AlignTop)
         grid.addWidget(make_label("Command", "head"), 5, 0)
         grid.addWidget(self.preview, 6, 0, 1, 3)
-        grid.setRowStretch(7, 1)
+        grid.setRowStretch(3, 1)
         for column, stretch in enumerate((3, 3, 2)):
             grid.setColumnStretch(column, stretch)
 

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from taurus_gui.receipt import read_receipt
-from taurus_gui.run_model import RunModel, absorption, say_duration
+from taurus_gui.run_model import FRAME_RATE, RunModel, absorption, say_duration
 
 START = {
     "typ": "scan/start",
@@ -84,6 +84,8 @@ def test_frames_take_the_progress_over() -> None:
     assert (model.done, model.total, model.seconds_left()) == (500, 2000, 2.0)
     model.take({"typ": "mdw/done", "written": 2000})
     assert (model.done, model.total) == (2000, 2000)
+    assert model.list_y_names() == [FRAME_RATE]
+    assert model.curve(FRAME_RATE) == ([500.0, 2000.0], [750.0, 750.0])
 
 
 def test_a_count_without_motor_is_plotted_against_the_point() -> None:
@@ -103,3 +105,5 @@ def test_outcome_is_one_line() -> None:
     assert read_receipt(refused).outcome == "logout: nobody is logged in (not-logged-in)"
     assert read_receipt({**done, "rep": {"err": "", "ret": "a\nb"}}).outcome == "'a\\nb'"
     assert read_receipt({"id": "1", "text": "x"}).state == "running"
+    paused = read_receipt({**done, "rep": {"err": "run-paused", "desc": "run 3: paused"}})
+    assert (paused.failed, read_receipt(done).failed) == (False, True)
