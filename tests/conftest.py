@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,8 +23,9 @@ def no_error_logged(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFix
     assert not errors, "logged: " + "; ".join(f"{r.name}: {r.getMessage()}" for r in errors)
 
 
-def _own_shared_memory() -> set[str]:
-    return {f.name for f in _SHARED_MEMORY.glob("mamba-*") if f.stat().st_uid == os.getuid()}
+def _orphaned_shared_memory() -> set[str]:
+    """Segments (mamba-PID-…) whose process is gone: nobody will remove them any more."""
+    return {f.name for f in _SHARED_MEMORY.glob("mamba-*") if not psutil.pid_exists(int(f.name.split("-")[1]))}
 
 
 def _children() -> set[psutil.Process]:
@@ -35,12 +35,12 @@ def _children() -> set[psutil.Process]:
 @pytest.fixture(scope="session", autouse=True)
 def nothing_left_by_the_run() -> Iterator[None]:
     """After the last test no process of ours runs and no shared memory stays."""
-    shared_before = _own_shared_memory()
+    shared_before = _orphaned_shared_memory()
     yield
     _, alive = psutil.wait_procs(list(_children()), timeout=5)
     left = [" ".join(p.cmdline()) for p in alive if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
     assert not left, f"processes left: {left}"
-    assert _own_shared_memory() <= shared_before
+    assert _orphaned_shared_memory() <= shared_before
 
 
 @pytest.fixture(scope="module", autouse=True)
