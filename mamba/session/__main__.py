@@ -15,7 +15,7 @@ from pathlib import Path
 from mamba.config import load_profile
 from mamba.errors import MambaError
 from mamba.runtime import RuntimeDirectory
-from mamba.session.host import SessionHost
+from mamba.session.host import GRACE_S, SessionHost
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
             env=_make_env(runtime.path, profile.path),
             profile=str(profile.path),
             person=profile.person or _find_login_name(),
+            grace_s=options.grace,
         ).run()
     finally:
         lock.release()
@@ -47,6 +48,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m mamba.session", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--runtime", type=Path, required=True, help="runtime directory (0700)")
     parser.add_argument("--profile", type=Path, required=True, help="beamline profile (YAML)")
+    parser.add_argument(
+        "--grace", type=float, default=GRACE_S, help="s that the console has to end; default %(default)g"
+    )
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     parser.add_argument("console", nargs="*", help="program to run as the console instead of mamba.console (after --)")
     return parser.parse_args(arguments)

@@ -34,7 +34,7 @@ from mamba.wire.server import Call, RequestServer, answer
 log = logging.getLogger(__name__)
 
 GRACE_S = 5.0
-"""How long IPython may take to abort its run and end, before it is killed."""
+"""How long IPython may take to abort its run and end, before it is killed, unless the host is told otherwise."""
 
 
 class SessionHost:
@@ -46,13 +46,22 @@ class SessionHost:
         env: environment of the console.
         profile: path of the profile, for who asks.
         person: who measures, until somebody logs in.
+        grace_s: how long IPython may take to end.
     """
 
     def __init__(
-        self, runtime: RuntimeDirectory, *, command: Sequence[str], env: Mapping[str, str], profile: str, person: str
+        self,
+        runtime: RuntimeDirectory,
+        *,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        profile: str,
+        person: str,
+        grace_s: float = GRACE_S,
     ) -> None:
         self._runtime, self._command, self._env, self._profile = runtime, command, env, profile
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._grace_s = grace_s
         self._left_on_purpose = False
         self._died_of = ""
         self._ending = False
@@ -124,10 +133,10 @@ class SessionHost:
             self._run_after_exit()
         elif self._kill_timer is None:
             self.terminal.send_signal(signal.SIGTERM)
-            self._kill_timer = self.loop.call_later(GRACE_S, self._kill_console)
+            self._kill_timer = self.loop.call_later(self._grace_s, self._kill_console)
 
     def _kill_console(self) -> None:
-        log.warning("console: has not ended within %g s, killed", GRACE_S)
+        log.warning("console: has not ended within %g s, killed", self._grace_s)
         self.terminal.kill()
 
     def _run_after_exit(self) -> None:

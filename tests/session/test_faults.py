@@ -216,14 +216,18 @@ def test_the_end_leaves_nothing(tiny: HostUnderTest, pool: concurrent.futures.Th
     assert tiny.client.ask("ping").err in ("not-running", "connection-lost")
 
 
-def test_a_console_that_will_not_end_is_killed(tiny: HostUnderTest) -> None:
-    tiny.client.command("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)")
-    console = tiny.console_pid
-    started = time.monotonic()
-    assert tiny.stop() == 0
-    assert 4 < time.monotonic() - started < 8
-    with pytest.raises(ProcessLookupError):
-        os.kill(console, 0)
+def test_a_console_that_will_not_end_is_killed() -> None:
+    host = HostUnderTest(console=TINY, options=("--grace", "0.5"))
+    try:
+        host.wait_prompt()
+        host.client.command("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)")
+        console = host.console_pid
+        assert host.stop() == 0
+        assert "has not ended within 0.5 s, killed" in host.log.read_text()
+        with pytest.raises(ProcessLookupError):
+            os.kill(console, 0)
+    finally:
+        host.close()
 
 
 def test_a_host_that_is_killed_leaves_a_folder_that_can_be_used_again() -> None:

@@ -50,13 +50,20 @@ def wait_until(condition: Callable[[], Any], *, timeout_s: float = 10.0, what: s
 class HostUnderTest:
     """`python -m mamba.session` in a folder of its own; `console` replaces IPython."""
 
-    def __init__(self, *, console: list[str] | None = None, startup: str = STARTUP, profile: str = PROFILE) -> None:
+    def __init__(
+        self,
+        *,
+        console: list[str] | None = None,
+        startup: str = STARTUP,
+        profile: str = PROFILE,
+        options: tuple[str, ...] = (),
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="mb-session-", dir="/tmp"))
         (self.folder / "startup.py").write_text(startup)
         (self.folder / "beamline.yaml").write_text(profile)
         self.runtime = RuntimeDirectory.create(self.folder / "rt")
         self.command = [sys.executable, "-m", "mamba.session", "--runtime", str(self.runtime.path)]
-        self.command += ["--profile", str(self.folder / "beamline.yaml")]
+        self.command += ["--profile", str(self.folder / "beamline.yaml"), *options]
         if console is not None:
             self.command += ["--", *console]
         self._clients: list[Client | Subscriber] = []

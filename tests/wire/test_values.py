@@ -73,7 +73,7 @@ def test_arrays_come_back(array: np.ndarray) -> None:
     assert back.tobytes() == array.tobytes()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.recursive(
         st.none() | st.floats() | st.text(), lambda b: st.lists(b) | st.dictionaries(st.text() | st.just("$type"), b)
