@@ -4,7 +4,7 @@ bluesky writes `obj.name` into `object_keys`, `configuration` and `hints` of a d
 dot there (`^([^./]+)$`), so that a run with a device named `M.energy` fails at its first reading. The run bundler of
 bluesky 1.15 composes every descriptor through its `_compose_descriptor`, set when the run opens; it gets one that
 replaces the dots in these three fields. Nothing else changes, and a device without dots is recorded as ever.
-`tests/devices/test_descriptors.py` fails when bluesky no longer works that way.
+`tests/devices/test_names.py` fails when bluesky no longer works that way.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ def record_objects_by_key() -> None:
 
     @functools.wraps(open_run)
     async def open_run_by_key(bundler: Any, *args: Any, **kwargs: Any) -> Any:
+        """Open the run, then replace what composes its descriptors."""
         uid = await open_run(bundler, *args, **kwargs)
         bundler._compose_descriptor = _compose_by_key(bundler._compose_descriptor)
         return uid
