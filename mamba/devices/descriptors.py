@@ -3,7 +3,7 @@
 bluesky writes `obj.name` into `object_keys`, `configuration` and `hints` of a descriptor, and event-model refuses a
 dot there (`^([^./]+)$`), so that a run with a device named `M.energy` fails at its first reading. The run bundler of
 bluesky 1.15 composes every descriptor through its `_compose_descriptor`, set when the run opens; it gets one that
-replaces the dots in these three fields. Nothing else changes, and a device without dots is recorded as ever.
+replaces the dots in these three fields, and in the keys that hints name. Nothing else changes, and a device without dots is recorded as ever.
 `tests/devices/test_names.py` fails when bluesky no longer works that way.
 """
 
@@ -41,6 +41,9 @@ def _compose_by_key(compose: Callable[..., Any]) -> Callable[..., Any]:
         for field in ("object_keys", "configuration", "hints"):
             if fields.get(field):
                 fields[field] = {key.replace(".", "_"): value for key, value in fields[field].items()}
+        for key, hints in (fields.get("hints") or {}).items():
+            if "fields" in hints:
+                fields["hints"][key] = {**hints, "fields": [field.replace(".", "_") for field in hints["fields"]]}
         for data_key in data_keys.values():
             if "object_name" in data_key:
                 data_key["object_name"] = data_key["object_name"].replace(".", "_")

@@ -113,7 +113,7 @@ def test_figure_4_runs_on_an_unmodified_engine(run):
     assert set(descriptor["data_keys"]) == {"M_m1", "M_m1_setpoint", "D_ad"}
     assert descriptor["object_keys"] == {"M_m1": ["M_m1", "M_m1_setpoint"], "D_ad": ["D_ad"]}
     assert set(descriptor["configuration"]) == set(descriptor["hints"]) == {"M_m1", "D_ad"}
-    assert descriptor["hints"]["M_m1"] == {"fields": ["M_m1"]}
+    assert descriptor["hints"] == {"M_m1": {"fields": ["M_m1"]}, "D_ad": {"fields": ["D_ad"]}}
     assert [doc["data"]["D_ad"] for name, doc in documents if name == "event"] == [1.5] * 3
     assert documents[-1][1]["exit_status"] == "success"
 
