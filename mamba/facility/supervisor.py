@@ -33,6 +33,7 @@ STATE = "facility"
 """Name of the state file and of the lock."""
 START_TIMEOUT_S = 30.0
 """What a single process has to become ready, in s; on a loaded machine imports alone take ten."""
+_ANSWER_TIMEOUT_S = 5.0  # a database that runs answers in milliseconds
 Ready = Callable[[FacilityProcess], Awaitable[None]]
 
 
@@ -40,12 +41,19 @@ class Supervisor:
     """Everything that runs in one runtime directory; `run` returns when it is cancelled, with all of it ended."""
 
     def __init__(
-        self, runtime: RuntimeDirectory, profile: Profile, progress: Progress, *, with_console: bool = True
+        self,
+        runtime: RuntimeDirectory,
+        profile: Profile,
+        progress: Progress,
+        *,
+        with_console: bool = True,
+        make_policy: Callable[[], RestartPolicy] = RestartPolicy,
     ) -> None:
         self.runtime = runtime
         self.profile = profile
         self.progress = progress
         self.with_console = with_console
+        self.make_policy = make_policy
         self.tango_host = "" if profile.tango.host == "embedded" else profile.tango.host
         self.phase = "starting"
         self.processes: list[FacilityProcess] = []
@@ -99,10 +107,15 @@ class Supervisor:
 
     async def _register(self, admin: AdminLink) -> None:
         since_s = time.monotonic()
-        await admin.ask("answering", host=self.tango_host, timeout_s=START_TIMEOUT_S)
+        await admin.ask("answering", host=self.tango_host, timeout_s=_ANSWER_TIMEOUT_S)
         wanted = _list_wanted(self.profile)
         answer = await admin.ask(
-            "register", host=self.tango_host, profile=self.profile.name, servers=wanted, timeout_s=START_TIMEOUT_S
+            "register",
+            host=self.tango_host,
+            profile=self.profile.name,
+            servers=wanted,
+            is_shared=self.profile.tango.host != "embedded",
+            timeout_s=START_TIMEOUT_S,
         )
         for change in answer["changes"]:
             log.info("registered: %s", change)
@@ -220,7 +233,7 @@ class Supervisor:
 
     async def _keep_running(self, process: FacilityProcess, ready: Ready) -> None:
         """Start it again whenever it dies, until it dies too often."""
-        policy = RestartPolicy()
+        policy = self.make_policy()
         while True:
             await process.wait()
             delay_s = policy.plan_restart(time.monotonic())

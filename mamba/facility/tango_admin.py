@@ -7,7 +7,7 @@ lines; it ends with its input. It is a process of its own so that neither the su
 
 =========  ======================================  ===============================================================
 answering                                          `{}` when the database answers
-register   profile, servers                        `{"changes": [text…]}`
+register   profile, servers, is_shared             `{"changes": [text…]}`
 await      servers {name: {pid, devices}}          an event `{"ready": name}` for each, then `{"waiting": {name: why}}`
 survey     servers [name…], devices [name…]        events `{"database": true}`, `{"server": name, "seen": {answers,
                                                    pid, why}}`, `{"device": name, "seen": {state, status, why}}`,
@@ -63,8 +63,14 @@ def read_reason(failed: tango.DevFailed) -> str:
     return str(failed.args[0].desc).strip().splitlines()[0] if failed.args else "no reason given"
 
 
-def register(database: tango.Database, profile: str, servers: dict[str, dict[str, Wanted]]) -> list[str]:
-    """Make the database hold what the profile wants; what differs only. Returns what was changed, one line each."""
+def register(
+    database: tango.Database, profile: str, servers: dict[str, dict[str, Wanted]], *, is_shared: bool
+) -> list[str]:
+    """Make the database hold what the profile wants; what differs only. Returns what was changed, one line each.
+
+    In a database that others share, a device that left the profile stays while a server exports it: it may be the
+    device of another beamline whose profile has the same name.
+    """
     remembered = _recall(database, profile)
     found = {device: _read_registered(database, device) for device in _names(servers, remembered)}
     plan = plan_registration(servers, found, remembered)
@@ -72,6 +78,8 @@ def register(database: tango.Database, profile: str, servers: dict[str, dict[str
         _add_device(database, f"dserver/{server}", "DServer", server)
     for device, server, class_name in plan.add:
         _add_device(database, device, class_name, server)
+    if is_shared:
+        plan.remove = [device for device in plan.remove if not database.get_device_info(device).exported]
     for device in plan.remove:
         database.delete_device(device)
     for device, values in plan.write.items():
@@ -209,7 +217,9 @@ def serve_request(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
             open_database(host, request["timeout_s"])
             return {}
         case "register":
-            return {"changes": register(open_database(host, 3.0), request["profile"], request["servers"])}
+            database = open_database(host, 3.0)
+            servers, profile = request["servers"], request["profile"]
+            return {"changes": register(database, profile, servers, is_shared=request["is_shared"])}
         case "await":
             return {"waiting": await_servers(host, request["servers"], request["timeout_s"], emit)}
         case "survey":
