@@ -3,8 +3,8 @@
 bluesky writes `obj.name` into `object_keys`, `configuration` and `hints` of a descriptor, and event-model refuses a
 dot there (`^([^./]+)$`), so that a run with a device named `M.energy` fails at its first reading. The run bundler of
 bluesky 1.15 composes every descriptor through its `_compose_descriptor`, set when the run opens; it gets one that
-replaces the dots in these three fields, and in the keys that hints name. Nothing else changes, and a device without dots is recorded as ever.
-`tests/devices/test_names.py` fails when bluesky no longer works that way.
+replaces the dots in these three fields, and in the keys that hints name. Nothing else changes, and a device without
+dots is recorded as ever. `tests/devices/test_names.py` fails when bluesky no longer works that way.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ def test_what_is_no_expression_is_refused(name):
 
 def test_figure_4_runs_on_an_unmodified_engine(run):
     M = AttrDict(m1=SynAxis(name="M.m1"))
-    D = AttrDict(ad=SynSignal(func=_level, name="D.ad"))
+    D = AttrDict(ad=SynSignal(func=_level, name="D.ad", kind="hinted"))
     for _, device in iter_devices(M, "M") + iter_devices(D, "D"):
         record_without_dots(device)
 
