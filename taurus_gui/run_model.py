@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 FRAME_RATE = "frames per second"
-"""Name of the curve of an acquisition: the pace against the number of frames written."""
+"""Name of the curve of an acquisition: the pace against the seconds since the run began."""
 TRANSMISSION = "−ln({1}/{0})"
 """Name of the computed column; {0} is the key of the incoming, {1} of the transmitted beam."""
 
@@ -84,9 +84,9 @@ class RunModel:
 
     def _add_frames(self, notice: dict[str, Any]) -> None:
         self.frames = {**self.frames, **notice}
-        written, rate = self.frames.get("written"), self.frames.get("frames_per_s")
-        if isinstance(written, (int, float)) and isinstance(rate, (int, float)):
-            self._pace.append((float(written), float(rate)))
+        since_s, rate = notice.get("time", 0.0) - self._first_time, self.frames.get("frames_per_s")
+        if isinstance(rate, (int, float)):
+            self._pace.append((float(since_s), float(rate)))
 
     @property
     def is_running(self) -> bool:
@@ -148,7 +148,7 @@ class RunModel:
     def curve(self, y_name: str) -> tuple[list[float], list[float]]:
         """Horizontal and vertical values of one curve, equally long; NaN where there is no value."""
         if y_name == FRAME_RATE:
-            return [written for written, _ in self._pace], [rate for _, rate in self._pace]
+            return [since_s for since_s, _ in self._pace], [rate for _, rate in self._pace]
         pair = self._find_pair()
         if pair and y_name == TRANSMISSION.format(*pair):
             y = [absorption(i0, i1) for i0, i1 in zip(self.columns[pair[0]], self.columns[pair[1]], strict=False)]

@@ -13,6 +13,7 @@ from taurus_gui.style import CURVE, INK, MUTED, PAPER
 from taurus_gui.widgets.field import make_label
 
 _REDRAW_MS = 100
+_MAX_DRAWN = 10_000
 _ENDS = {"success": "done", "abort": "aborted", "fail": "failed"}
 
 
@@ -96,10 +97,12 @@ class LivePlot(QtWidgets.QWidget):
         model = self.model
         y_name = self.y_choice.currentText()
         x, y = model.curve(y_name) if y_name else ([], [])
+        # Not pyqtgraph's own choice: it thins by the last run's range, and a curve thinned to nothing stays away.
+        self.curve.setDownsampling(ds=max(1, len(x) // _MAX_DRAWN), auto=False, method="peak")
         self.curve.setData(np.asarray(x, float), np.asarray(y, float))
         self.plot.setLabel("left", _say_axis(y_name, model.units.get(y_name, "")))
         x_key = model.x_key
-        below = "frames written" if y_name == FRAME_RATE else "point"
+        below = "seconds" if y_name == FRAME_RATE else "point"
         self.plot.setLabel("bottom", _say_axis(x_key, model.units.get(x_key, "")) if x_key else below)
         self.title.setText(self._say_title())
         self._show_progress()
@@ -149,5 +152,4 @@ def _make_plot() -> tuple[Any, Any]:
         axis.setTextPen(INK)
         axis.enableAutoSIPrefix(False)
     curve = plot.plot(pen=pyqtgraph.mkPen(CURVE, width=2), symbol="o", symbolSize=4, symbolBrush=CURVE, symbolPen=None)
-    curve.setDownsampling(auto=True, method="peak")
     return plot, curve

@@ -79,13 +79,14 @@ def test_late_join_equals_having_listened() -> None:
 
 def test_frames_take_the_progress_over() -> None:
     model = feed(
-        {**START, "num_points": 1}, {"typ": "mdw/progress", "written": 500, "frames": 2000, "frames_per_s": 750}
+        {**START, "num_points": 1},
+        {"typ": "mdw/progress", "written": 500, "frames": 2000, "frames_per_s": 750, "time": 101.0},
     )
     assert (model.done, model.total, model.seconds_left()) == (500, 2000, 2.0)
-    model.take({"typ": "mdw/done", "written": 2000})
+    model.take({"typ": "mdw/done", "written": 2000, "time": 104.0})
     assert (model.done, model.total) == (2000, 2000)
     assert model.list_y_names() == [FRAME_RATE]
-    assert model.curve(FRAME_RATE) == ([500.0, 2000.0], [750.0, 750.0])
+    assert model.curve(FRAME_RATE) == ([1.0, 4.0], [750.0, 750.0])
 
 
 def test_a_count_without_motor_is_plotted_against_the_point() -> None:

@@ -209,6 +209,25 @@ def test_frames_move_the_progress_bar(operator: Operator, host: PracticeHost) ->
     assert plot.bar.text() == "2000 of 2000 frames"
 
 
+def test_a_scan_after_an_acquisition_is_in_sight(operator: Operator, host: PracticeHost) -> None:
+    host.publish(
+        "scan/start", id=9, uid="a", plan="acquire", detectors=["D.camera"], motors=[], num_points=None, x=None
+    )
+    for written in range(0, 2000, 100):
+        host.publish("mdw/progress", written=written, frames=2000, frames_per_s=100.0 + written, time=1e6 + written)
+    host.publish("scan/stop", id=9, uid="a", exit_status="success", reason="", num_points=1, files=[])
+    plot = operator.window.plot
+    operator.wait_until(lambda: "done" in plot.title.text(), what="the end of the acquisition")
+    operator.scan(start="8.9", stop="9.1", points=30)
+
+    def is_in_sight() -> bool:
+        (left, right), _ = plot.plot.getViewBox().viewRange()
+        return bool(8.8 < left < 8.9 and 9.1 < right < 9.2)
+
+    operator.wait_until(is_in_sight, what="the axis to fit the curve")
+    assert len(plot.curve.getData()[0]) == 30
+
+
 def test_a_flood_of_notices_never_holds_the_event_loop_long(operator: Operator, host: PracticeHost) -> None:
     for n in range(3000):
         host.publish("noise/x", n=n)
