@@ -10,13 +10,13 @@ import contextlib
 import faulthandler
 import logging
 import os
+import select
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 from IPython.terminal.interactiveshell import TerminalInteractiveShell
 
@@ -24,6 +24,7 @@ from mamba.console.session import ConsoleSession
 
 log = logging.getLogger(__name__)
 
+_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 CLEAN_UP_S = 8.0
 """How long a run's clean-up may take when the console ends."""
 _CELL_S = 0.5
@@ -51,17 +52,31 @@ class Closing:
         self._one_at_a_time = threading.Lock()
         self._closing = threading.Event()
         self._reason = "the person left the console"
-        self._signalled = False
+        self._caught = threading.Lock()
+        self._told, self._telling = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def catch_signals(self) -> None:
-        """End on SIGTERM and SIGHUP."""
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._catch)
+        """End on SIGTERM and SIGHUP, also while the main thread sits in C code or in a debugger."""
+        for number in _ENDING_SIGNALS:
+            signal.signal(number, lambda number, frame: self._catch(number))
+        # The prompt's event loop takes the wake-up descriptor for itself and gives it up: it is set for each cell.
+        self._shell.events.register("pre_run_cell", self._watch_signals)
+        self._watch_signals(None)
+        threading.Thread(target=self._wait_for_signals, name="mamba-signals", daemon=True).start()
 
-    def _catch(self, number: int, frame: FrameType | None) -> None:
-        if self._signalled:
+    def _watch_signals(self, info: object) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.set_wakeup_fd(self._telling, warn_on_full_buffer=False)
+
+    def _wait_for_signals(self) -> None:
+        while select.select([self._told], [], []):
+            for number in os.read(self._told, 64):
+                if number in _ENDING_SIGNALS:
+                    self._catch(number)
+
+    def _catch(self, number: int) -> None:
+        if not self._caught.acquire(blocking=False):
             return
-        self._signalled = True
         self._reason = f"the console was ended by {signal.Signals(number).name}"
         redirect_streams(self._log_file)
         # The main thread may be inside the run's own call; it must go on for the run to end.

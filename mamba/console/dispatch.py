@@ -62,7 +62,7 @@ class HostMessages:
         self._session.services.serve(message["verb"], message.get("args") or {}, lambda rep: self._answer(message, rep))
 
     def _set_person(self, message: LinkMessage) -> None:
-        self._session.person = message["person"]
+        self._session.logged_in = message["person"]
 
     def _act(self, act: Callable[[RunControl, LinkMessage], None]) -> Callable[[LinkMessage], None]:
         def act_and_answer(message: LinkMessage) -> None:

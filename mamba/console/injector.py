@@ -35,6 +35,7 @@ class Injector:
         cells: told of each command right before the prompt accepts it.
         report: where messages for the session host go; must not block.
         is_held: whether cells must wait for something else than the prompt (a run that is being ended).
+        has_keyboard: whether the running cell waits for the person (`input()`, a debugger).
 
     Attributes:
         was_idle: whether the prompt has been on the screen yet.
@@ -47,15 +48,17 @@ class Injector:
         cells: CellRecorder,
         *,
         report: Callable[[LinkMessage], None],
-        is_held: Callable[[], bool] = lambda: False,
+        is_held: Callable[[], bool],
+        has_keyboard: Callable[[], bool],
     ) -> None:
         self._shell, self._cells, self._report, self._is_held = shell, cells, report, is_held
+        self._has_keyboard = has_keyboard
         if shell.pt_app is None:
             raise RuntimeError("IPython has no prompt_toolkit prompt")
         self._prompt: PromptSession[str] = shell.pt_app
         self._app: Application[str] = shell.pt_app.app
         self._waiting: deque[Command] = deque()
-        self._told_to_wait: set[int] = set()
+        self._told: tuple[str, str] | None = None
         self._lock = threading.Lock()
         self._draft = Document()
         self.was_idle = False
@@ -74,8 +77,7 @@ class Injector:
                 self._waiting.appendleft(command)
             else:
                 self._waiting.append(command)
-        if not self.is_idle():
-            self._tell_to_wait(command)
+        self.tell_waiting()
         self.nudge()
 
     def withdraw(self, command_id: str) -> bool:
@@ -104,14 +106,16 @@ class Injector:
         """Whether a command could be delivered now without taking anything from the person."""
         return self.is_at_prompt() and not self._is_in_use()
 
-    def _is_in_use(self) -> bool:
+    def is_occupied(self) -> bool:
+        """Whether the person searches or chooses from a menu: a delivery would take that away."""
         app, buffer = self._app, self._prompt.default_buffer
+        return app.layout.is_searching or app.layout.current_buffer is not buffer or buffer.complete_state is not None
+
+    def _is_in_use(self) -> bool:
+        app = self._app
         keys = app.key_processor
-        return bool(
-            app.layout.is_searching
-            or app.layout.current_buffer is not buffer
-            or buffer.complete_state is not None
-            or keys.key_buffer
+        return self.is_occupied() or bool(
+            keys.key_buffer
             or keys.arg
             or app.quoted_insert
             or app.vi_state.operator_func
@@ -140,13 +144,12 @@ class Injector:
         self._cells.settle_expected()
         while self._waiting:
             if self._is_held() or not self.is_idle():
-                self._tell_to_wait(self._waiting[0])
+                self.tell_waiting()
                 return
             with self._lock:
                 if not self._waiting:
                     return
                 command = self._waiting.popleft()
-            self._told_to_wait.discard(id(command))
             if self._deliver(command):
                 return
 
@@ -196,12 +199,20 @@ class Injector:
         app.output.flush()
         app.renderer.reset()
 
-    def _tell_to_wait(self, command: Command) -> None:
-        if id(command) in self._told_to_wait or command.id is None:
+    def tell_waiting(self) -> None:
+        """Report why the next command waits, when that is not what was reported last. Any thread."""
+        waiting = self.waiting
+        if not waiting or waiting[0].id is None:
             return
-        self._told_to_wait.add(id(command))
-        why = "prompt-occupied" if self.is_at_prompt() else "busy"
-        self._report({"typ": "cell/waiting", "id": command.id, "why": why})
+        if self._has_keyboard() if not self.is_at_prompt() else self.is_occupied():
+            why = "prompt-occupied"
+        elif self.is_at_prompt() and not self._is_held():
+            return  # half a key sequence: it is about to be delivered
+        else:
+            why = "busy"
+        if self._told != (waiting[0].id, why):
+            self._told = (waiting[0].id, why)
+            self._report({"typ": "cell/waiting", "id": waiting[0].id, "why": why})
 
 
 def find_refusal(text: str, transform: Callable[[str], str]) -> TextRefused | None:

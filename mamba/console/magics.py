@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.interactiveshell import InteractiveShell
 
-from mamba.devices.group import iter_devices
+from mamba.devices import iter_devices
 
 if TYPE_CHECKING:
     from mamba.console.session import ConsoleSession
@@ -34,7 +34,7 @@ def describe_session(session: ConsoleSession) -> str:
     point = f", point {run['point']} of {run['num_points'] or '?'}" if run["state"] != "idle" else ""
     waiting = session.injector.waiting if session.injector is not None else []
     lines = [
-        f"person   {session.person or 'nobody logged in'}",
+        f"person   {session.person}" + ("" if session.logged_in else "   (nobody is logged in)"),
         f"host     {'connected' if session.is_connected else 'not connected'}",
         f"run      {run['state']}" + (f", scan {run['scan_id']}" if run["scan_id"] is not None else "") + point,
         f"waiting  {len(waiting)} commands" + (f", next: {waiting[0].text[:60]!r}" if waiting else ""),

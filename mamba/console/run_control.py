@@ -40,6 +40,7 @@ class RunControl:
         self.engine = engine
         self._on_change = on_change
         self._changed = threading.Condition()
+        self._one_at_a_time = threading.Lock()
         self._calls = 0
         self._run: dict[str, Any] = {"uid": None, "scan_id": None, "point": 0, "num_points": None}
         self._reason = ""
@@ -86,9 +87,10 @@ class RunControl:
         Raises:
             NoRun: no run goes on.
         """
-        if self.state != "running":
-            raise self._nothing_to("pause")
-        self._call(lambda: self.engine.request_pause(defer))
+        with self._one_at_a_time:
+            if self.state != "running":
+                raise self._nothing_to("pause")
+            self._call(lambda: self.engine.request_pause(defer))
 
     def check_resumable(self) -> None:
         """Raise NoRun unless a run is paused and its cell has ended."""
@@ -114,6 +116,10 @@ class RunControl:
 
     def _end(self, verb: str, reason: str) -> None:
         """Begin to end the run; returns as soon as the engine has taken it, the clean-up goes on."""
+        with self._one_at_a_time:
+            self._begin_to_end(verb, reason)
+
+    def _begin_to_end(self, verb: str, reason: str) -> None:
         self._settle()
         state = self.state
         if state not in ("running", "suspending", "paused"):
@@ -126,15 +132,21 @@ class RunControl:
         def act() -> None:
             end(reason) if takes_reason else end()
 
-        if state != "paused":
-            self._call(act)
+        if state == "paused":
+            self._start_clean_up(verb, act)
             return
-        # ending a paused run runs its clean-up inside the call
+        self._call(act)
+        if self.state in _ENDING and not self.engine._run_permit.is_set():
+            # Ctrl-C paused it in the same moment: it waits for somebody to let it go on to its end
+            self._start_clean_up(verb, self.engine._resume_task)
+
+    def _start_clean_up(self, verb: str, act: Callable[[], object]) -> None:
+        """Call what ends a paused run: it runs the clean-up inside the call."""
         worker = threading.Thread(target=self._end_paused, args=(verb, act), name=f"mamba-run-{verb}", daemon=True)
         worker.start()
         self._wait(lambda: self.state != "paused" or not worker.is_alive(), _SETTLE_S)
 
-    def _end_paused(self, verb: str, act: Callable[[], None]) -> None:
+    def _end_paused(self, verb: str, act: Callable[[], object]) -> None:
         try:
             act()
         except Exception:  # the clean-up of a plan is anybody's code; there is no caller left to raise to

@@ -68,7 +68,7 @@ class User:
 
     @property
     def person(self) -> str:
-        """Who is logged in; "" for nobody."""
+        """Who measures: who is logged in, else whom the profile names."""
         return self._session.person
 
     def login(self, person: str) -> None:
@@ -81,7 +81,7 @@ class User:
             raise ZError("bad-request", "login: name a person")
         if self._session.agent is not None:
             self._session.ask("auth/login", person=person)
-        self._session.person = person
+        self._session.logged_in = person
 
     def logout(self) -> None:
         """Let nobody be logged in.
@@ -91,9 +91,9 @@ class User:
         """
         if self._session.agent is not None:
             self._session.ask("auth/logout")
-        elif not self._session.person:
+        elif not self._session.logged_in:
             raise ZError("not-logged-in", "logout: nobody is logged in")
-        self._session.person = ""
+        self._session.logged_in = ""
 
     def history(self, limit: int = 20) -> list[dict[str, Any]]:
         """The last receipts, oldest first: `n, text, origin, person, duration_s, files, rep` of each command."""
@@ -102,7 +102,7 @@ class User:
 
     def __repr__(self) -> str:
         session = self._session
-        who = session.person or "nobody logged in"
+        who = session.person if session.logged_in else f"{session.person} (nobody is logged in)"
         link = "connected to the session host" if session.is_connected else "not connected to a session host"
         counts = ", ".join(f"{len(found)} in {name}" for name, found in session.services.list_devices().items())
         return f"U: {who}; {link}; devices: {counts}\n   U.history()  U.login('name')  U.logout()   also: %mamba  %wa"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from mamba.devices.group import find_device, iter_devices
+from mamba.devices import describe_device, find_device, iter_devices, limits_of, read_device
 from mamba.errors import BadRequest, UnknownDevice, UnknownVerb, find_nearest
 from mamba.wire.messages import Rep, make_error, make_ok
 
@@ -67,24 +67,8 @@ class DeviceServices:
         return serve(device)
 
 
-def _describe(device: Any) -> dict[str, Any]:
-    from mamba.devices import describe_device
-
-    return describe_device(device)
-
-
-def _read(device: Any) -> dict[str, Any]:
-    from mamba.devices import read_device
-
-    return read_device(device)
-
-
-def _limits(device: Any) -> list[float] | None:
-    """`[low, high]` in the device's units, None where it has none."""
-    limits = getattr(device, "limits", None)
-    if limits is None or limits[0] is None or limits[0] >= limits[1]:
-        return None  # EPICS says "no limits" with two equal ones
-    return [float(limits[0]), float(limits[1])]
-
-
-_SERVICES: dict[str, Callable[[Any], Any]] = {"dev/describe": _describe, "dev/read": _read, "dev/limits": _limits}
+_SERVICES: dict[str, Callable[[Any], Any]] = {
+    "dev/describe": describe_device,
+    "dev/read": read_device,
+    "dev/limits": limits_of,
+}

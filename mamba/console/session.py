@@ -24,8 +24,7 @@ from mamba.console.injector import Injector
 from mamba.console.occupation import KeyboardWatch
 from mamba.console.run_control import RunControl
 from mamba.console.services import DeviceServices, Groups
-from mamba.devices.group import iter_devices
-from mamba.devices.names import record_without_dots
+from mamba.devices import iter_devices, record_without_dots
 from mamba.errors import NoRun, ZError
 from mamba.wire import notices
 from mamba.wire.agent_link import LinkMessage
@@ -42,17 +41,18 @@ class ConsoleSession:
     Args:
         shell: the IPython of this process; None in a plain Python program, where nothing is injected.
         endpoint: where the session host listens; None for a console that nobody is connected to.
-        person: who is in control until the host says otherwise.
+        person: who measures while nobody is logged in; the login name if empty.
 
     Attributes:
-        person: who is in control now; "" while nobody is logged in.
+        logged_in: who is logged in; "" for nobody.
         run: pause and abort of the run engine; None before there is one.
         startup_error: why the start-up script failed; "" if it did not.
     """
 
     def __init__(self, shell: InteractiveShell | None, *, endpoint: str | None = None, person: str = "") -> None:
         self.shell = shell
-        self.person = person or getpass.getuser()
+        self._nobody = person or getpass.getuser()
+        self.logged_in = ""
         self.startup_error = ""
         self.run: RunControl | None = None
         self.cells: CellRecorder | None = None
@@ -75,14 +75,23 @@ class ConsoleSession:
     def _connect(self, endpoint: str, shell: TerminalInteractiveShell, cells: CellRecorder) -> None:
         self._keyboard = KeyboardWatch()
         self.injector = Injector(
-            shell, cells, report=self.report, is_held=lambda: bool(self.run and self.run.is_ending())
+            shell,
+            cells,
+            report=self.report,
+            is_held=lambda: self.run is not None and self.run.is_ending(),
+            has_keyboard=self._keyboard.is_occupied,
         )
         self.injector.on_first_idle = self._tell_ready
         messages = HostMessages(self, self.injector)
-        agent = Agent(endpoint, handle=messages.take, greet=self._greet, on_tick=self.tell_state)
+        agent = Agent(endpoint, handle=messages.take, greet=self._greet, on_tick=self._tick)
         self.agent = agent
         self._detach = notices.attach(agent.relay)
         agent.start()
+
+    @property
+    def person(self) -> str:
+        """Who measures: who is logged in, else whom the profile names, else the login name."""
+        return self.logged_in or self._nobody
 
     @property
     def is_connected(self) -> bool:
@@ -155,7 +164,7 @@ class ConsoleSession:
             return "occupied" if self._keyboard is not None and self._keyboard.is_occupied() else "running"
         if self.injector is None or not self.injector.is_at_prompt():
             return "running"
-        return "idle" if self.injector.is_idle() else "occupied"
+        return "occupied" if self.injector.is_occupied() else "idle"
 
     def _greet(self) -> list[LinkMessage]:
         state = self._told = self.describe_state()
@@ -167,6 +176,11 @@ class ConsoleSession:
 
     def _make_ready(self) -> LinkMessage:
         return {"typ": "ready", "startup_error": self.startup_error}
+
+    def _tick(self) -> None:
+        self.tell_state()
+        if self.injector is not None:
+            self.injector.tell_waiting()
 
     def _tell_ready(self) -> None:
         self.report(self._make_ready())

@@ -47,6 +47,20 @@ def test_run_is_closed(start_console: Callable[..., ConsoleUnderTest], how: str,
     assert "Traceback" not in (console.runtime.logs / "console.log").read_text().replace("Run aborted\nTraceback", "")
 
 
+def test_debugger_does_not_keep_the_console_alive(start_console: Callable[..., ConsoleUnderTest]) -> None:
+    console = start_console()
+    since = len(console.messages)
+    console.deliver("import pdb; pdb.set_trace()\nx = 1\nwhile True:\n    x += 1")
+    console.wait_for("state", since=since, prompt="occupied")
+    console.type("c\n")
+    console.wait(lambda: console.messages[-1].get("prompt") == "running", "running")
+    console.type("\x03")  # pdb takes Ctrl-C from here on, and traces whatever the main thread runs
+    console.wait(lambda: "Program interrupted" in console.text, "pdb")
+    os.kill(console.child.pid, signal.SIGTERM)
+    assert console.wait_gone(12) in (0, 1)
+    assert "ended by SIGTERM" in (console.runtime.logs / "console.log").read_text()
+
+
 def test_person_who_leaves_closes_a_paused_run(start_console: Callable[..., ConsoleUnderTest]) -> None:
     console = start_console(RECORDING)
     pause(console, begin(console))
@@ -82,7 +96,7 @@ def test_no_terminal_is_refused(tmp_path: Path) -> None:
 
 
 def test_figure_4_without_a_host_says_so(tmp_path: Path) -> None:
-    script = SIMULATED + "print(U)\nprint(U.person != '')\nU.logout()\ntry:\n    U.logout()\n"
+    script = SIMULATED + "print(U)\nprint(U.person != '')\nU.login('Ada')\nU.logout()\ntry:\n    U.logout()\n"
     script += "except ZError as error:\n    print(error.code)\n"
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr

@@ -56,16 +56,18 @@ def test_person_s_and_client_s_cells_are_not_swapped(console: ConsoleUnderTest) 
 def test_input_keeps_the_keyboard(console: ConsoleUnderTest) -> None:
     since = len(console.messages)
     console.type("answer = input('name? ')\r")
+    console.wait_for("cell/running", since=since)
     console.wait_for("state", since=since, prompt="occupied")
     number = console.deliver("answer")
-    assert console.wait_for("cell/waiting", id=number)["why"] == "busy"
+    assert console.wait_for("cell/waiting", id=number)["why"] == "prompt-occupied"
     console.type("Ada\r")
     assert console.wait_for("cell/done", id=number)["rep"]["ret"] == "Ada"
 
 
 def test_debugger_keeps_the_keyboard(console: ConsoleUnderTest) -> None:
     since = len(console.messages)
-    asked = console.deliver("import pdb; pdb.set_trace(); after = 1")
+    asked = console.deliver("import pdb; pdb.Pdb(nosigint=True).set_trace(); after = 1")
+    console.wait_for("cell/running", id=asked)
     console.wait_for("state", since=since, prompt="occupied")
     number = console.deliver("after + 1")
     console.type("x = 41\n")

@@ -117,13 +117,12 @@ def test_state_follows_the_run(console: ConsoleUnderTest) -> None:
     console.wait_for("cell/done", id=number)
     runs = [m["run"] for m in console.messages[since:] if m["typ"] == "state"]
     assert "running" in {run["state"] for run in runs}
-    last = console.wait(
-        lambda: next((r for r in reversed([m["run"] for m in console.messages if m["typ"] == "state"])), None), "state"
+    console.wait_for(
+        "state", since=since, prompt="idle", run={**runs[-1], "state": "idle", "point": 5, "num_points": 5}
     )
-    assert (last["state"], last["point"], last["num_points"]) == ("idle", 5, 5)
 
 
-def test_consumer_that_raises_is_counted_and_the_link_answers_in_a_scan(console: ConsoleUnderTest) -> None:
+def test_devices_are_described_while_a_scan_runs(console: ConsoleUnderTest) -> None:
     number = begin(console, "RE(long_scan(30))")
     started = time.monotonic()
     rep = console.ask("call", verb="dev/limits", args={"path": "M.m1"})

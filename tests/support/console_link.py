@@ -102,7 +102,7 @@ class ConsoleUnderTest:
         with self._arrived:
             while not (found := condition()):
                 left = deadline - time.monotonic()
-                assert left > 0, f"{what}: not within {timeout_s} s; screen ends {self.text[-1500:]!r}"
+                assert left > 0, f"{what}: not within {timeout_s} s; screen ends {self.text[-400:]!r}"
                 self._arrived.wait(min(left, 0.2))
             return found
 
@@ -167,7 +167,7 @@ class ConsoleUnderTest:
         """Wait for the process to end; its exit code, negative for a signal."""
         if not self._gone:
             ready = select.select([self._pidfd], [], [], timeout_s)[0]
-            assert ready, f"the console still runs; screen ends {self.text[-1500:]!r}"
+            assert ready, f"the console still runs; screen ends {self.text[-400:]!r}"
             self._gone = [os.waitstatus_to_exitcode(os.waitpid(self.child.pid, 0)[1])]
             self.child.ptyproc.terminated = self.child.terminated = True
         return self._gone[0]
