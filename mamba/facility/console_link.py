@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from mamba.errors import NotRunning, ReplyTimeout, ServerFailed, WireError, ZError
+from mamba.facility.process import find_last_words
 from mamba.runtime import RuntimeDirectory
+
+_COLOURS = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
 async def wait_for_console(runtime: RuntimeDirectory, *, timeout_s: float, log: Path, with_devices: bool) -> None:
@@ -38,7 +42,11 @@ async def wait_for_console(runtime: RuntimeDirectory, *, timeout_s: float, log: 
             await process.wait()
     if process.returncode != 0:
         words = output.decode("utf-8", "replace").strip().splitlines()
-        raise ServerFailed("console: is not ready", seen=words[-1] if words else "no answer", remedy=f"read {log}")
+        raise ServerFailed(
+            "console: is not ready",
+            seen=words[-1] if words else "no answer",
+            remedy=f"read {log} and {runtime.transcript}",
+        )
 
 
 def look_at_console(runtime: RuntimeDirectory, *, timeout_s: float = 2.0) -> dict[str, Any]:
@@ -68,12 +76,20 @@ def _find_obstacle(runtime: RuntimeDirectory, *, with_devices: bool) -> tuple[st
     if state.get("startup_error"):
         return f"the start-up script raised {state['startup_error']}", False
     if state["prompt"] == "dead":
-        return "IPython has ended", False
+        return f"IPython has ended; {_read_last_words(runtime.transcript)}", False
     if state["prompt"] != "idle":
         return f"the start-up script runs, prompt {state['prompt']!r}", True
     if with_devices and not any(state["devices"].values()):
         return "the start-up script ended without a device in M or D", False
     return "", False
+
+
+def _read_last_words(transcript: Path) -> str:
+    """The last line of the terminal that is the console's own, without its colours; the host's begin with [mamba]."""
+    if not transcript.exists():
+        return "it wrote nothing"
+    text = _COLOURS.sub("", transcript.read_text(encoding="utf-8", errors="replace"))
+    return find_last_words("\n".join(line for line in text.splitlines() if not line.startswith("[mamba]")))
 
 
 def main() -> int:
