@@ -198,6 +198,10 @@ def _check(graph: Graph) -> None:
             built[spec.name] = build_node(spec)
         except _Problem as problem:
             raise _Problem(("nodes", at, *problem.location), problem.what, problem.remedy, problem.seen) from None
+    if sum(isinstance(node, Sink) for node in built.values()) != 1:
+        raise _Problem(("nodes",), "a graph needs exactly one sink that keeps frames", "add a node of kind 'hdf5'")
+    if sum(not node.accepts for node in built.values()) != 1:
+        raise _Problem(("nodes",), "a graph needs exactly one source", "have one node of kind 'stream'")
     _check_edges(graph, built)
     try:
         graph.order()
@@ -206,10 +210,6 @@ def _check(graph: Graph) -> None:
         raise _Problem(("edges",), "the edges form a cycle", "take one of them out", cycle) from None
     for at, spec in enumerate(graph.nodes):
         _check_inputs(graph, built, at, spec.name)
-    if sum(isinstance(node, Sink) for node in built.values()) != 1:
-        raise _Problem(("nodes",), "a graph needs exactly one sink that keeps frames", "add a node of kind 'hdf5'")
-    if sum(not node.accepts for node in built.values()) != 1:
-        raise _Problem(("nodes",), "a graph needs exactly one source", "have one node of kind 'stream'")
 
 
 def _check_edges(graph: Graph, built: dict[str, Node]) -> None:

@@ -1,0 +1,94 @@
+"""Graphs and detectors for the data worker's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from mamba.data_worker.control import Armed, arm, shutdown_ray
+from mamba.data_worker.graph import Graph, parse_graph
+from mamba.data_worker.ring import PREFIX, SHARED
+from tests.support.frame_feeder import Feeder
+
+REGIONS = [
+    {"name": "a", "x": 0, "y": 0, "width": 8, "height": 8},
+    {"name": "b", "x": 8, "y": 0, "width": 40, "height": 8},
+    {"name": "c", "x": 0, "y": 8, "width": 8, "height": 24},
+    {"name": "d", "x": 8, "y": 8, "width": 40, "height": 24},
+]
+
+
+def make_graph(*, policy: str = "wait", spare_mib: int = 1) -> Graph:
+    """Source, four sums, file; each in the place where the demo has it."""
+    return parse_graph(
+        {
+            "name": "test",
+            "nodes": [
+                {"name": "camera", "kind": "stream", "group": "intake"},
+                {"name": "region_sums", "kind": "region_sums", "group": "intake", "parameters": {"regions": REGIONS}},
+                {"name": "file", "kind": "hdf5", "group": "file", "parameters": {"spare_mib": spare_mib}},
+            ],
+            "edges": [
+                {"from": "camera", "to": "region_sums"},
+                {"from": "camera", "to": "file", "policy": policy},
+                {"from": "region_sums", "to": "file"},
+            ],
+        }
+    )
+
+
+def list_leftovers() -> list[str]:
+    """Ray's processes, folders and shared memory of ours."""
+    children = psutil.Process().children(recursive=True)
+    left = [str(p) for p in children if p.status() != psutil.STATUS_ZOMBIE and "ray" in " ".join(p.cmdline())]
+    left += [str(f) for f in Path("/tmp").glob("mamba-ray-*") if psutil.Process().pid == _owner(f)]
+    return left
+
+
+def _owner(folder: Path) -> int:
+    try:
+        return int((folder / "owner.lock").read_text() or 0)
+    except FileNotFoundError:
+        return 0
+
+
+@pytest.fixture(scope="module")
+def ray_once() -> Iterator[None]:
+    """Ray starts with the first graph of the module; nothing of it stays."""
+    rings = set(SHARED.glob(f"{PREFIX}*"))
+    yield
+    shutdown_ray()
+    assert list_leftovers() == []
+    assert set(SHARED.glob(f"{PREFIX}*")) <= rings
+
+
+Start = Callable[..., tuple[Feeder, Armed]]
+
+
+@pytest.fixture
+def start(ray_once: None, tmp_path: Path) -> Iterator[Start]:
+    """Start a detector process and a graph for it: `start(graph, file=…, frames=…, …)`."""
+    with ExitStack() as stack:
+
+        def begin(graph: Graph | None = None, *, file: Path | None = None, **feed: Any) -> tuple[Feeder, Armed]:
+            feeder = stack.enter_context(Feeder(**feed))
+            armed = arm(
+                graph or make_graph(),
+                endpoint=feeder.endpoint,
+                data_format=feeder.format,
+                arm_id=feeder.feed.arm,
+                frames=feeder.feed.frames,
+                file=file or tmp_path / "raw.h5",
+                device="D.camera",
+                metadata={"sample": "copper"},
+            )
+            stack.callback(armed.close)
+            feeder.start()
+            return feeder, armed
+
+        yield begin

@@ -1,0 +1,73 @@
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mamba.data_worker.ledger import Book, Ledger, MissingRange, RangeSet
+from mamba.errors import DataError
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 9)), max_size=40))
+def test_ranges_behave_as_a_set(adds: list[tuple[int, int]]) -> None:
+    ranges, truth = RangeSet(), set[int]()
+    for first, count in adds:
+        new = set(range(first, first + count)) - truth
+        assert ranges.add(first, count) == len(new)
+        truth |= new
+    assert len(ranges) == len(truth)
+    assert {n for first, count in ranges for n in range(first, first + count)} == truth
+    assert {n for a, b in ranges.gaps(5, 50) for n in range(a, b)} == set(range(5, 50)) - truth
+    assert all((n in ranges) == (n in truth) for n in range(75))
+
+
+@settings(max_examples=60)
+@given(st.integers(1, 400), st.integers(0, 2**32))
+def test_the_account_equals_the_truth_under_loss_repeats_and_disorder(produced: int, seed: int) -> None:
+    rng = random.Random(seed)
+    sent = [n for n in range(produced) if rng.random() > 0.1]
+    arrived = sent + [n for n in sent if rng.random() < 0.1]
+    rng.shuffle(arrived)
+    dropped = {n for n in sent if rng.random() < 0.1}
+    written = [n for n in sent if n not in dropped and rng.random() > 0.05]
+    book = Book()
+    for n in arrived:
+        book.add_received(n, 1)
+    for n in rng.sample(sorted(dropped), len(dropped)):
+        book.add_lost(n, 1, node="camera", reason="drop")
+    for n in written + written[::3]:
+        book.add_written(n, 1)
+    book.declare(produced)
+    missing = book.settle(last_node="file", reason="aborted")
+    ledger = Ledger(produced=book.produced, written=len(book.written), missing=missing)
+    told = {(n, gap.node, gap.reason) for gap in missing for n in range(gap.first, gap.last + 1)}
+    truth = {(n, "detector", "not sent") for n in set(range(produced)) - set(sent)}
+    truth |= {(n, "camera", "drop") for n in dropped}
+    truth |= {(n, "file", "aborted") for n in set(sent) - dropped - set(written)}
+    assert told == truth
+    assert ledger.produced == ledger.written + ledger.missing_frames == produced
+    assert book.duplicates == len(arrived) - len(sent)
+
+
+def test_neighbouring_ranges_of_one_cause_are_one() -> None:
+    book = Book()
+    book.declare(10)
+    for n in (4, 3, 5):
+        book.add_lost(n, 1, node="camera", reason="drop")
+    for n in (0, 1, 2, 6, 7, 8, 9):
+        book.add_received(n, 1)
+        book.add_written(n, 1)
+    assert book.settle(last_node="file", reason="") == (MissingRange(3, 5, "camera", "drop"),)
+
+
+def test_a_frame_given_up_and_written_after_all_is_written() -> None:
+    book = Book()
+    book.add_received(0, 2)
+    book.add_lost(0, 2, node="camera", reason="drop")
+    book.add_written(1, 1)
+    assert book.settle(last_node="file", reason="") == (MissingRange(0, 0, "camera", "drop"),)
+
+
+def test_an_account_that_does_not_add_up_cannot_be_made() -> None:
+    with pytest.raises(DataError, match="does not add up"):
+        Ledger(produced=10, written=8, missing=(MissingRange(0, 0, "file", "lost"),))

@@ -1,0 +1,229 @@
+"""Whole graphs: a detector process, real Ray actors, a real file."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import psutil
+import pytest
+
+from mamba.data_worker import control
+from mamba.data_worker.control import Armed, arm
+from mamba.data_worker.ledger import Ledger
+from mamba.errors import DataError, DiskFull, GraphInvalid, NodeFailed, StreamBroken
+from mamba.wire import notices
+from tests.data_worker.conftest import REGIONS, Start, make_graph
+from tests.support.frame_feeder import Feeder, make_frame
+
+
+def check_file(ledger: Ledger, shape: tuple[int, int]) -> None:
+    """Every written frame is right, and its sums; what is missing is told in the file as in the ledger."""
+    with h5py.File(ledger.files[0]) as file:
+        data, mdw = file["entry/data"], file["entry/mdw"]
+        numbers = data["frame_number"][:]
+        gone = {n for gap in ledger.missing for n in range(gap.first, gap.last + 1)}
+        assert sorted(numbers.tolist()) == [n for n in range(ledger.produced) if n not in gone]
+        assert data["frames"].shape == (ledger.written, *shape)
+        for row, number in enumerate(numbers.tolist()):
+            frame = make_frame(number, shape)
+            np.testing.assert_array_equal(data["frames"][row], frame)
+            sums = [frame[r["y"] : r["y"] + r["height"], r["x"] : r["x"] + r["width"]].sum() for r in REGIONS]
+            assert data["region_sums"][row].tolist() in (sums, [pytest.approx(np.nan, nan_ok=True)] * 4)
+        assert (mdw["produced"][()], mdw["written"][()]) == (ledger.produced, ledger.written)
+        assert mdw["missing/first"][:].tolist() == [gap.first for gap in ledger.missing]
+        assert [r.decode() for r in mdw["missing/reason"][:]] == [gap.reason for gap in ledger.missing]
+
+
+@pytest.mark.parametrize("transport", ["ring", "zmq"])
+def test_every_frame_and_sum_is_in_the_file(start: Start, transport: str) -> None:
+    heard: list[dict[str, Any]] = []
+    detach = notices.attach(heard.append)
+    feeder, armed = start(frames=402, transport=transport, arm=5)
+    ledger = armed.wait(20)
+    detach()
+    assert (ledger.produced, ledger.written, ledger.missing, ledger.duplicates) == (402, 402, (), 0)
+    check_file(ledger, feeder.feed.shape)
+    with h5py.File(ledger.files[0]) as file:
+        assert not np.isnan(file["entry/data/region_sums"][:]).any()
+        assert file["entry/data"].attrs["signal"] == "frames"
+        assert file["entry/data/region_sums"].attrs["columns"].tolist() == ["a", "b", "c", "d"]
+        assert file["entry/mdw/metadata"][()] == b'{"sample": "copper"}'
+    info = ledger.datasets["frames"]
+    assert (info.path, info.shape, info.dtype, info.units) == ("/entry/data/frames", (402, 32, 48), "uint16", "counts")
+    assert ledger.frames_per_s == pytest.approx(402 / ledger.seconds)
+    assert heard[-1]["typ"] == "mdw/done"
+    last = next(n for n in reversed(heard) if n["typ"] == "mdw/progress")
+    assert (last["device"], last["arm"], last["produced"], last["written"], last["frames"]) == (
+        "D.camera",
+        5,
+        402,
+        402,
+        402,
+    )
+    assert armed.progress().state == "done"
+
+
+def test_frames_the_detector_did_not_send_are_named(start: Start) -> None:
+    feeder, armed = start(frames=60, skip=[0, 7, 8, 59])
+    ledger = armed.wait(20)
+    assert [tuple(gap) for gap in ledger.missing] == [
+        (0, 0, "detector", "not sent"),
+        (7, 8, "detector", "not sent"),
+        (59, 59, "detector", "not sent"),
+    ]
+    check_file(ledger, feeder.feed.shape)
+
+
+def test_what_an_edge_drops_is_in_the_ledger(start: Start) -> None:
+    feeder, armed = start(make_graph(policy="drop"), frames=3000, shape=[256, 256], block_frames=2, prepared=True)
+    ledger = armed.wait(30)
+    sent = feeder.read()["sent"]
+    assert sent == ledger.written + ledger.missing_frames == 3000
+    assert {gap.reason for gap in ledger.missing} <= {"drop: file was behind"}
+    with h5py.File(ledger.files[0]) as file:
+        assert file["entry/data/frames"].shape[0] == ledger.written
+
+
+def test_a_dropping_detector_and_the_ledger_agree(start: Start) -> None:
+    feeder, armed = start(frames=2000, shape=[512, 512], policy="drop", block_frames=1, slots=2, prepared=True)
+    ledger = armed.wait(30)
+    told = feeder.read()
+    gone = [n for gap in ledger.missing for n in range(gap.first, gap.last + 1)]
+    assert gone == told["dropped"]
+    assert ledger.written == told["sent"]
+
+
+def await_written(armed: Armed, frames: int) -> None:
+    deadline = time.monotonic() + 20
+    while armed.progress().written < frames:
+        assert time.monotonic() < deadline, armed.progress()
+        time.sleep(0.02)  # between looks at a counter
+
+
+def test_abort_keeps_what_was_acknowledged(start: Start) -> None:
+    feeder, armed = start(frames=100_000, period_s=0.005)
+    await_written(armed, 50)
+    ledger = armed.abort("beam is gone", produced=100_000)
+    assert ledger.reason == "beam is gone"
+    assert ledger.produced == 100_000
+    assert ledger.written >= 50
+    check_file(ledger, feeder.feed.shape)
+    assert armed.abort("again") == ledger
+
+
+def pid_of(group: str) -> int:
+    pid: int = control._runner.call(group, "identify")["pid"]
+    return pid
+
+
+def test_a_killed_writer_ends_the_run_and_loses_nothing_acknowledged(start: Start) -> None:
+    feeder, armed = start(frames=100_000, period_s=0.005)
+    await_written(armed, 50)
+    safe = armed.progress().written
+    killed = time.monotonic()
+    os.kill(pid_of("file"), signal.SIGKILL)
+    with pytest.raises(NodeFailed, match="node file: its actor died"):
+        armed.wait(10)
+    assert time.monotonic() - killed < 5
+    ledger = armed.ledger
+    assert ledger is not None
+    assert ledger.written >= safe
+    check_file(ledger, feeder.feed.shape)
+
+
+def test_a_stopped_source_is_noticed_without_its_help(start: Start) -> None:
+    feeder, armed = start(frames=100_000, period_s=0.005)
+    await_written(armed, 20)
+    process = psutil.Process(pid_of("intake"))
+    process.suspend()
+    stopped = time.monotonic()
+    with pytest.raises(NodeFailed, match="node camera, region_sums: its actor died"):
+        armed.wait(20)
+    assert armed.ledger is not None
+    check_file(armed.ledger, feeder.feed.shape)
+    assert time.monotonic() - stopped < 25
+    if process.is_running():
+        process.resume()
+
+
+def test_a_detector_that_dies_is_told_and_its_frames_are_kept(start: Start) -> None:
+    feeder, armed = start(frames=100, stop_after=44)
+    with pytest.raises(StreamBroken, match="sender is gone"):
+        armed.wait(20)
+    assert armed.ledger is not None
+    assert (armed.ledger.produced, armed.ledger.written) == (44, 44)
+    check_file(armed.ledger, feeder.feed.shape)
+
+
+def test_a_file_that_exists_is_refused_and_kept(start: Start, tmp_path: Path) -> None:
+    file = tmp_path / "raw.h5"
+    file.write_text("precious")
+    with pytest.raises(DataError, match="exists"):
+        start(file=file)
+    assert file.read_text() == "precious"
+
+
+def test_a_folder_that_is_not_there_is_refused(start: Start, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be made"):
+        start(file=tmp_path / "none" / "raw.h5")
+
+
+def test_a_stream_that_is_gone_leaves_no_file(ray_once: None, tmp_path: Path) -> None:
+    with Feeder() as feeder:
+        endpoint, form = feeder.endpoint, feeder.format
+    file = tmp_path / "raw.h5"
+    with pytest.raises((StreamBroken, DataError)):
+        arm(make_graph(), endpoint=endpoint, data_format=form, arm_id=1, frames=1, file=file)
+    assert not file.exists()
+
+
+def test_a_graph_that_does_not_fit_starts_nothing(start: Start, tmp_path: Path) -> None:
+    with pytest.raises(GraphInvalid, match="region 'b' reaches beyond the frame"):
+        start(shape=[16, 16])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 24 MiB; only root can mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if (
+        os.getuid()
+        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder], check=False).returncode
+    ):
+        pytest.skip("cannot mount a tmpfs here; test_a_file_size_limit covers the rest")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def check_full(armed: Armed, shape: tuple[int, int]) -> None:
+    with pytest.raises(DiskFull, match=r"frames are safe") as caught:
+        armed.wait(20)
+    ledger = armed.ledger
+    assert ledger is not None
+    assert f"{ledger.written} frames are safe" in str(caught.value)
+    assert 0 < ledger.written < 1000
+    assert ledger.produced == ledger.written + ledger.missing_frames
+    check_file(ledger, shape)
+
+
+def test_a_full_disk_is_one_clear_error(start: Start, small_disk: Path) -> None:
+    feeder, armed = start(frames=1000, shape=[128, 128], file=small_disk / "raw.h5")
+    check_full(armed, feeder.feed.shape)
+
+
+def test_a_file_size_limit_is_a_full_disk(start: Start) -> None:
+    feeder, armed = start(frames=20, shape=[128, 128])
+    armed.wait(20)
+    psutil.Process(pid_of("file")).rlimit(psutil.RLIMIT_FSIZE, (12 * 2**20, 12 * 2**20))
+    armed.job.file.unlink()
+    feeder, armed = start(frames=1000, shape=[128, 128])
+    check_full(armed, feeder.feed.shape)
+    control._runner.kill("file")  # it would keep the limit

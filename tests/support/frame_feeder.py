@@ -1,0 +1,158 @@
+"""A detector in a process of its own: serves exact frames over a real stream and says what it sent.
+
+`python -m tests.support.frame_feeder JSON` prints endpoint and format as a JSON line, then sends, prints
+`{"produced", "sent", "dropped"}`, and leaves when its standard input ends.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mamba.data_worker.stream import FrameSender
+
+
+def make_frame(number: int, shape: tuple[int, int]) -> NDArray[np.uint16]:
+    """The frame of that number: pixel i holds 7 i + 13 number, modulo 2¹⁶."""
+    pixels = np.arange(shape[0] * shape[1], dtype=np.uint64) * 7 + 13 * number
+    return (pixels & 0xFFFF).astype(np.uint16).reshape(shape)
+
+
+@dataclass
+class Feed:
+    """What to send."""
+
+    frames: int = 100
+    shape: tuple[int, int] = (32, 48)
+    transport: str = "ring"
+    arm: int = 1
+    policy: str = "hold"
+    block_frames: int = 4
+    slots: int = 8
+    period_s: float = 0.0
+    skip: list[int] = field(default_factory=list)
+    stop_after: int = -1
+    prepared: bool = False
+    """Copy from sixteen frames made before, as a camera's pool: content no longer depends on the number alone."""
+
+
+def main() -> None:
+    """Serve one arm."""
+    feed = Feed(**json.loads(sys.argv[1]))
+    shape = (feed.shape[0], feed.shape[1])
+    nbytes = shape[0] * shape[1] * 2
+    sender = FrameSender(
+        transport="ring" if feed.transport == "ring" else "zmq",
+        shape=shape,
+        dtype="uint16",
+        arm=feed.arm,
+        block_bytes=nbytes * feed.block_frames,
+        slots=feed.slots,
+    )
+    pool = [make_frame(n, shape) for n in range(16)] if feed.prepared else None
+    say(endpoint=sender.endpoint, format=sender.format)
+    sys.stdin.readline()
+    sent, dropped = send(feed, sender, shape, pool)
+    sender.end(feed.frames)
+    say(produced=feed.frames, sent=sent, dropped=dropped)
+    sys.stdin.read()
+    sender.close()
+
+
+def send(feed: Feed, sender: FrameSender, shape: tuple[int, int], pool: Any) -> tuple[int, list[int]]:
+    """Send all frames; returns how many, and the numbers that were dropped."""
+    number, sent, dropped = 0, 0, []
+    while number < feed.frames:
+        if number == feed.stop_after:
+            sys.exit(3)
+        if number in feed.skip:
+            dropped.append(number)
+            number += 1
+            continue
+        block = sender.reserve(5.0 if feed.policy == "hold" else feed.period_s)
+        if block is None:
+            if sender.broken or feed.policy == "hold":
+                sys.exit(4)
+            dropped.append(number)
+            number += 1
+            continue
+        count = 0
+        while number + count < feed.frames and count < len(block) and number + count not in feed.skip:
+            if pool is None:
+                block[count] = make_frame(number + count, shape)
+            else:
+                block[count] = pool[(number + count) % 16]
+            count += 1
+            if number + count == feed.stop_after:
+                break
+        sender.commit(number, count)
+        number, sent = number + count, sent + count
+        if feed.period_s:
+            time.sleep(feed.period_s)  # the exposure of these frames
+    return sent, dropped
+
+
+def say(**fields: Any) -> None:
+    """One JSON line."""
+    print(json.dumps(fields), flush=True)
+
+
+class Feeder:
+    """Starts a feeder process; a context manager that ends it."""
+
+    def __init__(self, **feed: Any) -> None:
+        self.feed = Feed(**feed)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.frame_feeder", json.dumps(asdict(self.feed))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parent.parent.parent,
+        )
+        hello = self.read()
+        self.endpoint: str = hello["endpoint"]
+        self.format: str = hello["format"]
+
+    def read(self) -> dict[str, Any]:
+        """The next line it prints."""
+        assert self.process.stdout is not None
+        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return answer
+
+    def start(self) -> None:
+        """Let it send."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+
+    def __enter__(self) -> Feeder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        if self.process.poll() is None:
+            self.process.stdin.close()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+        if not self.process.stdin.closed:
+            try:
+                self.process.stdin.close()
+            except BrokenPipeError:
+                return
+
+
+if __name__ == "__main__":
+    main()
