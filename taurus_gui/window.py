@@ -127,8 +127,9 @@ class OperatorWindow(QtWidgets.QMainWindow):
 
     def _ask_limits(self, expression: str) -> None:
         def take(reply: Reply) -> None:
-            limits = reply.value if reply.ok else None
-            pair = (float(limits[0]), float(limits[1])) if limits else None
+            limits = reply.value if reply.ok else {}
+            known = limits.get("low") is not None and limits.get("high") is not None
+            pair = (float(limits["low"]), float(limits["high"])) if known else None
             self.builder.set_limits(expression, pair)
             row = self.devices.rows.get(expression)
             if row is not None and pair is not None:

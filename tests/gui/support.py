@@ -40,7 +40,7 @@ class PracticeHost:
         self.commands: list[dict[str, Any]] = []
         self.requests: list[str] = []
         self.history: list[dict[str, Any]] = []
-        self.limits: dict[str, list[float] | None] = {"M.energy": [5.0, 20.0]}
+        self.limits = {"M.energy": {"low": 5.0, "high": 20.0, "unit": "keV"}}
         self.person = "default"
         self.run: dict[str, Any] = {"state": "idle", "uid": None, "reason": ""}
         self.last_run: dict[str, Any] | None = None
@@ -146,7 +146,7 @@ class PracticeHost:
         raise ZError("unknown-command", f"{id}: no such command")
 
     def _limits(self, _call: Call, *, path: str) -> Any:
-        return self.limits.get(path)
+        return self.limits.get(path, {"low": None, "high": None, "unit": ""})
 
     def _login(self, _call: Call, *, person: str) -> Any:
         self.person, self._logged_in = person, True
