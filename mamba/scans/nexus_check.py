@@ -26,7 +26,7 @@ def validate_file(path: Path) -> Validation:
         DataError: `nexusformat`, which belongs to the extra `science`, is not installed.
     """
     try:
-        from nexusformat.nexus import nxload
+        from nexusformat.nexus import nxload, validate  # noqa: F401  # validate gives its logger a handler when imported
     except ImportError:
         raise DataError(
             f"{path}: cannot be validated", seen="no nexusformat", remedy="pip install 'mamba-beamline[science]'"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from mamba.errors import DataError
@@ -185,10 +185,10 @@ def _read_missing(ledger: Any) -> tuple[tuple[int, int], ...]:
 
 
 def _read_regions(ledger: Any) -> tuple[RegionBox, ...]:
-    """The regions out of the graph that the raw file carries."""
+    """The regions out of the graph, YAML, that the ledger carries; none where a graph sums no regions."""
     if ledger is None or "graph" not in ledger:
         return ()
-    graph = json.loads(ledger["graph"].asstr()[()])
+    graph = yaml.safe_load(ledger["graph"].asstr()[()])
     return tuple(
         RegionBox(region["name"], region["x"], region["y"], region["width"], region["height"])
         for node in graph.get("nodes", ())
