@@ -21,6 +21,7 @@ from mamba.runtime import RuntimeDirectory
 
 MARK = "MAMBA_FACILITY"
 PROCESS_MARK = "MAMBA_PROCESS"
+_RAY_FOLDERS = Path("/tmp")  # noqa: S108  # Ray needs short paths; each folder is 0700
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # where POSIX shared memory lives on Linux, not a temporary file of ours
 
 
@@ -132,17 +133,11 @@ def find_shared_memory(pids: Iterable[int]) -> set[Path]:
     return found
 
 
-def find_ray_folders(pids: Iterable[int]) -> set[Path]:
-    """Folders that the data worker made for the Ray to which these processes belong."""
-    found = set()
-    for pid in pids:
-        with contextlib.suppress(OSError):
-            for part in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
-                name, _, value = os.fsdecode(part).partition("=")
-                folder = Path(value).parent
-                if name == "RAY_AUTH_TOKEN_PATH" and folder.name.startswith("mamba-ray-"):
-                    found.add(folder)
-    return found
+def find_orphaned_ray_folders() -> list[Path]:
+    """Our folders of a Ray whose console has ended without removing it: nobody holds the lock inside."""
+    folders = [folder for folder in _RAY_FOLDERS.glob("mamba-ray-*") if (folder / "owner.lock").exists()]
+    ours = [folder for folder in folders if folder.stat().st_uid == os.getuid()]
+    return [folder for folder in ours if RuntimeDirectory(folder).owner("owner") is None]
 
 
 def find_orphaned_memory(*, older_than_s: float = 5.0) -> set[Path]:
@@ -170,7 +165,6 @@ def sweep(runtime: RuntimeDirectory, *, timeout_s: float = 3.0) -> tuple[list[Ma
     """End every process with the mark and remove sockets and shared memory; only the owner of the lock may call it."""
     processes = find_processes(runtime)
     memory = find_shared_memory(process.pid for process in processes)
-    folders = find_ray_folders(process.pid for process in processes)
     ended: list[MarkedProcess] = []
     # A device server says goodbye to the database: it would wait for one that has gone before it.
     for last in (False, True):
@@ -178,7 +172,7 @@ def sweep(runtime: RuntimeDirectory, *, timeout_s: float = 3.0) -> tuple[list[Ma
         ended += end_processes(group, timeout_s=timeout_s)
     ended += end_processes(find_processes(runtime), timeout_s=1.0)  # what they started while they were ending
     memory -= find_shared_memory(_list_pids())  # shared with somebody who lives on
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)  # a Ray that ended in order has removed it
+    for folder in find_orphaned_ray_folders():
+        shutil.rmtree(folder, ignore_errors=True)  # another sweep may be at it too
     removed = remove_files([*find_sockets(runtime), *memory, *find_orphaned_memory()])
     return ended, removed
