@@ -33,7 +33,7 @@ STATE = "facility"
 """Name of the state file and of the lock."""
 START_TIMEOUT_S = 30.0
 """What a single process has to become ready, in s; on a loaded machine imports alone take ten."""
-_ANSWER_TIMEOUT_S = 5.0  # a database that runs answers in milliseconds
+_ANSWER_TIMEOUT_S = 3.0  # a database that runs answers in milliseconds
 Ready = Callable[[FacilityProcess], Awaitable[None]]
 
 
