@@ -55,6 +55,7 @@ class Armed:
         self._supervisor = Supervisor(
             endpoint=_control_endpoint(folder),
             nodes=[node.name for node in graph.nodes],
+            source=graph.order()[0],
             sink=sink,
             file=job.file,
             frames=job.frames,
@@ -182,13 +183,10 @@ class Armed:
         error = f"{failure.code}: {failure.what}" if failure else ""
         publish("mdw/done", device=self.job.device, arm=self.job.arm, error=error, **account)
 
-    def _free_actors(self) -> None:
+    def _free_actors(self, dead: set[str]) -> None:
+        lost = {self.graph.group_of(node) for node in dead}
         for group in self._orders:
-            try:
-                stuck = _runner.call(group, "finish", timeout_s=15.0)["err"]
-            except NodeFailed:
-                stuck = "dead"
-            if stuck:
+            if group in lost or not _await_finish(group):
                 _runner.kill(group)
         self._remove_folder()
         self._publish_done()
@@ -241,6 +239,13 @@ def shutdown_ray() -> None:
     """End Ray if it was started; nothing of it stays. Called when the console ends."""
     with _busy:
         _runner.shutdown()
+
+
+def _await_finish(group: str) -> bool:
+    try:
+        return not _runner.call(group, "finish", timeout_s=15.0)["err"]
+    except NodeFailed:
+        return False
 
 
 def _make_folder() -> Path:

@@ -34,7 +34,7 @@ class NodeLoop(threading.Thread, ABC):
     def __init__(self, node: Node, reporter: Reporter, outs: list[OutEdge]) -> None:
         super().__init__(name=f"node {node.name}", daemon=True)
         self.node, self.reporter, self.outs = node, reporter, outs
-        self._stopped = False
+        self._stopped = self._ending = False
         self._account: dict[str, Any] | None = None
         self._finished = False
 
@@ -65,7 +65,9 @@ class NodeLoop(threading.Thread, ABC):
 
     def _obey(self, timeout_s: float) -> None:
         for command in self.reporter.take(timeout_s):
-            if command["typ"] == "stop":
+            if command["typ"] == "end":
+                self._ending = True
+            elif command["typ"] == "stop":
                 self._stopped = True
             elif command["typ"] == "finish":
                 self._stopped = self._finished = True
@@ -141,19 +143,29 @@ class SourceLoop(NodeLoop):
             sockets += [out.link.socket, out.link.monitor]
         for socket in sockets:
             poller.register(socket, zmq.POLLIN)
-        while not self._stopped:
-            poller.poll(round(_POLL_S * 1000))
-            self._obey(0)
-            self._tend()
-            while (item := self._receiver.receive(0)) is not None:
-                if isinstance(item, End):
+        end = End(0, 0)
+        try:
+            while not (self._stopped or self._ending) and (found := self._forward_all(poller)) is None:
+                if time.monotonic() - self._reported > _REPORT_EVERY_S:
                     self._report()
-                    self.reporter.send("ended", produced=item.produced)
-                    self._pass_end(item)
-                    return
-                self._forward(item)
-            if time.monotonic() - self._reported > _REPORT_EVERY_S:
-                self._report()
+            if not (self._stopped or self._ending) and found is not None:
+                end = found
+                self.reporter.send("ended", produced=end.produced)
+        except StreamBroken as error:
+            self.reporter.send("broken", **dump_error(error))
+        self._report()
+        # whatever ended the stream: what came of it goes its way to the file
+        self._pass_end(end)
+
+    def _forward_all(self, poller: zmq.Poller) -> End | None:
+        poller.poll(round(_POLL_S * 1000))
+        self._obey(0)
+        self._tend()
+        while (item := self._receiver.receive(0)) is not None:
+            if isinstance(item, End):
+                return item
+            self._forward(item)
+        return None
 
     def _forward(self, block: Block) -> None:
         self._first_at = self._first_at or time.monotonic()

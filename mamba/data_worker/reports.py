@@ -10,12 +10,14 @@ ended      `produced`: the source has the end of the arm
 lost       `first, count, reason`: given up on an edge that counts
 written    `ranges`: acknowledged by the sink
 cut        `why`: an edge broke; the cause is told by the other side, or the other side is dead
+broken     as `failed`: the detector's stream ended early; what came of it goes on to the file
 failed     `code, what, seen, remedy`: an error of this node
 drained    nothing more will come from it but `closed`
 closed     `datasets`: the sink's file is closed
 =========  =====================================================================================
 
-Supervisor to node: `stop` (`reason`), and when all are drained `finish` (`account`: the ledger).
+Supervisor to node: `end` (the source takes nothing more, the others what is on its way), `stop` (at once), and when all
+are drained `finish` (`account`: the ledger).
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import shutil
 import sys
 import tempfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ class Runner:
         self._owner: Lock | None = None
         self._actors: dict[str, Any] = {}
         self._imported = False
+        self._keeper: ThreadPoolExecutor | None = None
 
     @property
     def running(self) -> bool:
@@ -106,7 +108,10 @@ class Runner:
 
             self._imported = True
             logging.getLogger("ray").setLevel(logging.ERROR)
-            ray.init(
+            # Ray's processes die with the thread that started them (PR_SET_PDEATHSIG), and who arms may be a passing one
+            self._keeper = ThreadPoolExecutor(1, thread_name_prefix="ray-keeper")
+            self._keeper.submit(
+                ray.init,
                 address="local",
                 num_cpus=1,
                 include_dashboard=False,
@@ -114,7 +119,7 @@ class Runner:
                 log_to_driver=False,
                 configure_logging=False,
                 _temp_dir=str(self._folder),
-            )
+            ).result()
         except ImportError as error:
             self.shutdown()
             remedy = "pip install 'mamba-beamline[data-worker]'"
@@ -167,6 +172,9 @@ class Runner:
                     ray.kill(actor)
                 self._actors = {}
                 ray.shutdown()
+            if self._keeper is not None:
+                self._keeper.shutdown()
+                self._keeper = None
             assert self._owner is not None
             self._owner.release()
             shutil.rmtree(self._folder)

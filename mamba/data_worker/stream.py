@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from mamba.data_worker.frame import Block, DataFormat, End, Transport
 from mamba.data_worker.link import LinkReceiver, LinkSender
-from mamba.data_worker.ring import LARGEST_SLOT_BYTES, Ring
+from mamba.data_worker.ring import LARGEST_SLOT_BYTES, Ring, sweep_rings
 from mamba.errors import DataError, StreamBroken
 
 Frames = NDArray[Any]
@@ -251,3 +251,5 @@ class FrameReceiver:
         """Leave the stream; the sender sees that its receiver is gone. Idempotent."""
         self._link.close()
         self.ring.close()
+        if not self._link.ended:
+            sweep_rings()  # of a sender that was killed: nobody else may come by for a long time

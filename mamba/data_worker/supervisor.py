@@ -27,6 +27,7 @@ from mamba.errors import MambaError, NodeFailed
 _TICK_S = 0.05
 _CAUSE_WITHIN_S = 2.5
 """How long after a cut edge its cause must be known; longer than a heartbeat needs to miss a stopped process."""
+_END_WITHIN_S = 5.0
 _DRAIN_WITHIN_S = 15.0
 _RATE_OVER_S = 1.0
 _PROGRESS_EVERY_S = 0.2
@@ -62,12 +63,13 @@ class Supervisor(threading.Thread):
     Args:
         endpoint: where nodes report.
         nodes: their names.
+        source: the one that takes the detector's stream.
         sink: the one whose acknowledgements count.
         file: what the sink writes.
         frames: how many were asked for.
         recover: finishes the file when its writer died.
         on_progress: told at most five times a second.
-        on_end: told once, before `done` is set; frees the actors.
+        on_end: told once, with the nodes that are dead, before `done` is set; frees the actors.
     """
 
     def __init__(
@@ -75,15 +77,16 @@ class Supervisor(threading.Thread):
         *,
         endpoint: str,
         nodes: list[str],
+        source: str,
         sink: str,
         file: Path,
         frames: int,
         recover: Recover,
         on_progress: Callable[[Progress], None],
-        on_end: Callable[[], None],
+        on_end: Callable[[set[str]], None],
     ) -> None:
         super().__init__(name="mdw supervisor", daemon=True)
-        self._sink, self._file, self._frames = sink, file, frames
+        self._source, self._sink, self._file, self._frames = source, sink, file, frames
         self._recover, self._on_progress, self._on_end = recover, on_progress, on_end
         self._context: zmq.Context[Socket] = zmq.Context(1)
         self._socket, self._monitor = open_socket(self._context, zmq.ROUTER)
@@ -130,7 +133,7 @@ class Supervisor(threading.Thread):
             self._settle()
         finally:
             self.withdraw()
-            self._on_end()
+            self._on_end(self._dead)
             self.ready.set()
             self.done.set()
 
@@ -164,6 +167,9 @@ class Supervisor(threading.Thread):
                     self._book.add_written(first, count)
             case "cut":
                 self._cut = self._cut or (time.monotonic() + _CAUSE_WITHIN_S, f"node {node}: {report['why']}")
+            case "broken":
+                self.failure = self.failure or load_error(report)
+                self._end_source(report["code"])
             case "failed":
                 self._fail(load_error(report))
             case "drained":
@@ -218,9 +224,11 @@ class Supervisor(threading.Thread):
         if self._abort_reason is not None and self._stopping_since is None:
             if self._abort_produced is not None:
                 self._book.declare(self._abort_produced)
-            self._stop_nodes(self._abort_reason)
+            self._end_source(self._abort_reason)
         if self._cut and now > self._cut[0] and self._stopping_since is None:
             self._fail(NodeFailed(self._cut[1]))
+        if self._stopping_since and now > self._stopping_since + _END_WITHIN_S:
+            self._stop_nodes(self._reason)
         if self._stopping_since and now > self._stopping_since + _DRAIN_WITHIN_S:
             names = ", ".join(sorted(self._active))
             self._dead |= self._active
@@ -230,6 +238,12 @@ class Supervisor(threading.Thread):
     def _fail(self, error: MambaError) -> None:
         self.failure = self.failure or error
         self._stop_nodes(error.code)
+
+    def _end_source(self, reason: str) -> None:
+        """End the stream; what is on its way still gets to the file."""
+        if self._stopping_since is None:
+            self._stopping_since, self._reason = time.monotonic(), reason
+            self._post(self._source, {"typ": "end"})
 
     def _stop_nodes(self, reason: str) -> None:
         if self._stopping_since is None:

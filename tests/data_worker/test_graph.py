@@ -5,8 +5,10 @@ import pytest
 import yaml
 
 from mamba.config import BUILT_IN_PROFILE
+from mamba.data_worker import nodes
 from mamba.data_worker.frame import DataFormat
 from mamba.data_worker.graph import Graph, load_graph, parse_graph, plan_formats
+from mamba.data_worker.nodes import Node
 from mamba.errors import GraphInvalid
 
 REGIONS = BUILT_IN_PROFILE.parent / "regions.yaml"
@@ -64,9 +66,30 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, old: str, new: str
     assert len(str(caught.value).splitlines()) <= 5
 
 
-def test_a_cycle_is_named() -> None:
+class Turned(Node):
+    """Frames in, frames out."""
+
+    accepts = {"frames": (1, 2)}  # noqa: RUF012  # declared ClassVar in Node
+    output = "frames"
+
+
+def test_a_cycle_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(nodes._KINDS, "turned", f"{__name__}:Turned")
     graph = raw()
-    graph["nodes"].append({"name": "file2", "kind": "hdf5"})
+    graph["nodes"] += [{"name": "left", "kind": "turned"}, {"name": "right", "kind": "turned"}]
+    graph["edges"] += [
+        {"from": "camera", "to": "left"},
+        {"from": "left", "to": "right"},
+        {"from": "right", "to": "left"},
+    ]
+    with pytest.raises(
+        GraphInvalid, match=r"line \d+: the edges form a cycle\n  seen: (left → right → left|right → left → right)"
+    ):
+        parse_graph(graph)
+
+
+def test_nothing_comes_out_of_a_sink() -> None:
+    graph = raw()
     graph["edges"].append({"from": "file", "to": "region_sums"})
     with pytest.raises(GraphInvalid, match="'region_sums' cannot take anything from 'file'"):
         parse_graph(graph)

@@ -59,7 +59,9 @@ def main() -> None:
     )
     pool = [make_frame(n, shape) for n in range(16)] if feed.prepared else None
     say(endpoint=sender.endpoint, format=sender.format)
-    sys.stdin.readline()
+    if not sys.stdin.readline():
+        sender.close()
+        return
     sent, dropped = send(feed, sender, shape, pool)
     sender.end(feed.frames)
     say(produced=feed.frames, sent=sent, dropped=dropped)
