@@ -131,17 +131,25 @@ def _draw_derivative(axes: Any, spectrum: Spectrum, edge: Edge) -> None:
 
 
 def _draw_frame(figure: Any, axes: Any, acquisition: Acquisition) -> None:
+    from matplotlib.colors import PowerNorm
     from matplotlib.patches import Rectangle
 
     frame = acquisition.middle_frame
     # the first pixels carry the frame's number, not light; percentiles keep single pixels from setting the scale
     low, high = np.percentile(frame[1:], (1.0, 99.9))
-    image = axes.imshow(frame, cmap="magma", vmin=low, vmax=max(high, low + 1), origin="upper", interpolation="nearest")
+    # square root: counting noise is as wide in the dark as in the light
+    shades = PowerNorm(0.5, vmin=float(low), vmax=float(max(high, low + 1)), clip=True)
+    image = axes.imshow(frame, cmap="magma", norm=shades, origin="upper", interpolation="nearest")
     for region, color in zip(acquisition.regions, _colors(len(acquisition.regions)), strict=True):
         corner = (region.x - 0.5, region.y - 0.5)
         axes.add_patch(Rectangle(corner, region.width, region.height, fill=False, ec=color, lw=1.8))
         axes.annotate(
-            region.name, (region.x, region.y), xytext=(0, 4), textcoords="offset points", color=color, fontweight="bold"
+            _plain(region.name),
+            (region.x, region.y),
+            xytext=(0, 4),
+            textcoords="offset points",
+            color=color,
+            fontweight="bold",
         )
     number = int(acquisition.frame_number[len(acquisition.frame_number) // 2])
     axes.set_title(f"Frame {number:,} of {acquisition.produced:,}, {frame.shape[1]} × {frame.shape[0]} pixels")
@@ -154,7 +162,7 @@ def _draw_frame(figure: Any, axes: Any, acquisition: Acquisition) -> None:
 
 
 def _draw_sums(axes: Any, acquisition: Acquisition) -> None:
-    names = [region.name for region in acquisition.regions]
+    names = [_plain(region.name) for region in acquisition.regions]
     order = np.argsort(acquisition.frame_number)
     unit, unit_name = _scale(acquisition.region_sums)
     for column, color in enumerate(_colors(acquisition.region_sums.shape[1])):
@@ -168,8 +176,12 @@ def _draw_sums(axes: Any, acquisition: Acquisition) -> None:
     axes.set_title(f"Region sums: {acquisition.written:,} frames written{rate}, {lost:,} missing")
     axes.set_xlabel("Frame number")
     axes.set_ylabel(f"Sum over the region ({unit_name})")
-    axes.margins(x=0.01, y=0.14)
-    axes.legend(loc="upper right", ncols=4, handlelength=1.4, columnspacing=1.4)
+    axes.margins(x=0.01, y=0.16)
+    axes.legend(loc="upper center", ncols=4, fontsize=9.5, handlelength=1.1, handletextpad=0.5, columnspacing=1.2)
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _scale(sums: Any) -> tuple[float, str]:

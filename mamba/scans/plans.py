@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 
@@ -40,6 +41,7 @@ FRAMES, LEDGER = "frames", "ledger"
 """Streams of an acquisition: the frames themselves (in their own file), and the counts of the ledger."""
 
 _CLEAN_END_S = 10.0
+_LOOK_S = 0.02
 
 
 def acquire(
@@ -99,11 +101,13 @@ def _check(camera: Any, *, frames: int, exposure_s: float | None, period_s: floa
 
 def _take_frames(camera: Any) -> Plan:
     yield from _wait((yield Msg("kickoff", camera, group="kickoff")))
-    status = yield Msg("complete", camera, group="complete")
     try:
-        yield from _wait(status)
+        yield from _wait((yield Msg("complete", camera, group="complete")))
     except (RequestStop, RequestAbort):
-        yield from _end_early(camera, status)
+        yield from _clean_up(camera, _end_early(camera))
+        raise
+    except Exception:
+        yield from _clean_up(camera, _record_what_is_there(camera))
         raise
     yield from _record(camera)
     _judge(camera)
@@ -126,14 +130,27 @@ def _future_of(status: Any) -> Callable[[], Awaitable[None]]:
     return wait_until_done
 
 
-def _end_early(camera: Any, status: Any) -> Plan:
-    """Let the camera end cleanly, so that the frames so far are in the file and in the documents."""
+def _clean_up(camera: Any, steps: Plan) -> Plan:
     try:
-        camera.stop(success=True)
-        yield Msg("wait_for", None, [_future_of(status)], timeout=_CLEAN_END_S)
+        yield from steps
+    except Exception:  # the run ends for another reason, which must not be hidden; unstaging aborts what still runs
+        log.warning("%s: what it took so far could not be recorded", camera.name, exc_info=True)
+
+
+def _end_early(camera: Any) -> Plan:
+    """Let the camera end cleanly, so that the frames so far are in the file and in the documents; else abort it."""
+    camera.stop(success=True)
+    deadline = time.monotonic() + _CLEAN_END_S
+    while camera.ledger is None and time.monotonic() < deadline:
+        yield Msg("sleep", None, _LOOK_S)
+    if camera.ledger is None:
+        camera.stop(success=False)
+    yield from _record_what_is_there(camera)
+
+
+def _record_what_is_there(camera: Any) -> Plan:
+    if camera.ledger is not None:
         yield from _record(camera)
-    except Exception:  # clean-up after an end that was asked for: what fails here is told, unstaging aborts the rest
-        log.warning("%s: did not end cleanly within %g s", camera.name, _CLEAN_END_S, exc_info=True)
 
 
 def _record(camera: Any) -> Plan:

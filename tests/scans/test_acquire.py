@@ -90,7 +90,6 @@ def test_ending_early_ends_the_camera_and_keeps_the_frames(
     engine: BeamlineRunEngine, camera: Camera, documents: Documents, end: str, status: str
 ) -> None:
     camera.gate = threading.Event()
-    engine.waiting_hook = None
     thread = end_when_running(engine, camera, lambda: getattr(engine, end)("the door was opened"))
     with pytest.raises(RunEngineInterrupted):
         engine(acquire(camera, frames=50))
@@ -146,6 +145,18 @@ def test_failing_graph_is_told_in_its_own_words(
     assert "sums: the node died" in stop["reason"]
     assert camera.calls[-1] == "unstage"
     assert "no ledger says what became of the 50 frames" in engine.problems_of(uid)
+
+
+def test_failed_acquisition_still_says_what_became_of_its_frames(
+    engine: BeamlineRunEngine, camera: Camera, documents: Documents
+) -> None:
+    camera.fail, camera.write_before_failing = DataError("writer: the disk is full"), 12
+    with pytest.raises(DataError, match="the disk is full"):
+        engine(acquire(camera, frames=50))
+    uid, stop = ends(documents)
+    assert (stop["exit_status"], stop["reason"]) == ("fail", "writer: the disk is full")
+    assert "D_camera: 12 of 50 frames were produced" in engine.problems_of(uid)
+    assert read_acquisition(engine.files_of(uid)[0]).written == 12
 
 
 @pytest.mark.parametrize(

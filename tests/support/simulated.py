@@ -95,7 +95,8 @@ def make_spectrometer(rate_hz: float = 1e8) -> tuple[Energy, Counter, Counter]:
 class Camera:
     """A camera without hardware: writes real HDF5 as the data worker does, frame by frame, in a thread.
 
-    `lose` names frames that are not written; `gate` is waited for before the last frame; `fail` is raised at the end.
+    `lose` names frames that are not written; `gate` is waited for before the last frame; `fail` is raised at the end,
+    after `write_before_failing` frames.
     """
 
     directory: Path
@@ -104,6 +105,7 @@ class Camera:
     lose: frozenset[int] = frozenset()
     gate: threading.Event | None = None
     fail: Exception | None = None
+    write_before_failing: int = 0
     shape: tuple[int, int] = (32, 48)
     calls: list[str] = field(default_factory=list)
     parent: None = None
@@ -151,6 +153,8 @@ class Camera:
                 while not (self.gate.wait(0.01) or self._end.is_set()):
                     pass
             if self.fail is not None:
+                if self.write_before_failing:
+                    self._write(self.write_before_failing)
                 raise self.fail
             produced = self._frames if not self._end.is_set() else self._frames // 2
             self._write(produced)
