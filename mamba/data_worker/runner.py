@@ -108,7 +108,7 @@ class Runner:
 
             self._imported = True
             logging.getLogger("ray").setLevel(logging.ERROR)
-            # Ray's processes die with the thread that started them (PR_SET_PDEATHSIG), and who arms may be a passing one
+            # Ray's processes die with the thread that started them (PR_SET_PDEATHSIG); who arms may be a passing one
             self._keeper = ThreadPoolExecutor(1, thread_name_prefix="ray-keeper")
             self._keeper.submit(
                 ray.init,
