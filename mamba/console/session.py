@@ -9,6 +9,7 @@ from __future__ import annotations
 import getpass
 import logging
 import os
+import threading
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -64,6 +65,8 @@ class ConsoleSession:
         self._keyboard: KeyboardWatch | None = None
         self._devices: dict[str, list[str]] = {"M": [], "D": []}
         self._told: LinkMessage = {}
+        self._telling = threading.Lock()
+        self._greeted = False
         self._id = str(uuid.uuid4())
         self._detach: Callable[[], None] = lambda: None
         if shell is not None:
@@ -149,10 +152,11 @@ class ConsoleSession:
 
     def tell_state(self) -> None:
         """Send the state copy when it is not what the host was told last."""
-        state = self.describe_state()
-        if state != self._told:
-            self._told = state
-            self.report({"typ": "state", **state})
+        with self._telling:  # two threads must not send their copies in the wrong order
+            state = self.describe_state()
+            if state != self._told:
+                self._told = state
+                self.report({"typ": "state", **state})
 
     def describe_state(self) -> LinkMessage:
         """`devices`, `run` and `prompt` as in the link's `state`."""
@@ -167,12 +171,15 @@ class ConsoleSession:
         return "occupied" if self.injector.is_occupied() else "idle"
 
     def _greet(self) -> list[LinkMessage]:
-        state = self._told = self.describe_state()
+        """Who we are; what waits to be sent follows, and then, with the next tick, the state."""
         count = self.shell.execution_count if self.shell is not None else 0
         greeting = [{"typ": "hello", "pid": os.getpid(), "session": self._id, "execution_count": count}]
-        if self.injector is not None and self.injector.was_idle:
-            greeting.append(self._make_ready())
-        return [*greeting, {"typ": "state", **state}]
+        if self._greeted and self.injector is not None and self.injector.was_idle:
+            greeting.append(self._make_ready())  # the former host was told; this one was not
+        self._greeted = True
+        with self._telling:
+            self._told = {}
+        return greeting
 
     def _make_ready(self) -> LinkMessage:
         return {"typ": "ready", "startup_error": self.startup_error}

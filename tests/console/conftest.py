@@ -56,7 +56,7 @@ def started(startup: str = SIMULATED, profile: str = PROFILE) -> Iterator[Consol
         shutil.rmtree(folder)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def console() -> Iterator[ConsoleUnderTest]:
     with started() as console:
         yield console

@@ -124,7 +124,7 @@ def test_magics_say_what_goes_on(console: ConsoleUnderTest) -> None:
     assert console.run("%mamba")["rep"]["err"] == ""
     assert console.run("wa")["rep"]["err"] == ""
     console.wait(lambda: "waiting  0 commands" in console.text, "%mamba")
-    assert "M.m1" in console.text
+    console.wait(lambda: "M.m1   " in console.text, "wa")
     assert console.run("U.history(1)[0]['text']")["rep"]["ret"] == "wa"
 
 

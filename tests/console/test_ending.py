@@ -28,8 +28,7 @@ def clean():
 )
 
 
-@pytest.mark.parametrize("paused", [False, True], ids=["running", "paused"])
-@pytest.mark.parametrize("how", ["SIGHUP", "SIGTERM", "hang-up"])
+@pytest.mark.parametrize(("how", "paused"), [("SIGTERM", False), ("hang-up", False), ("SIGHUP", True)])
 def test_run_is_closed(start_console: Callable[..., ConsoleUnderTest], how: str, paused: bool) -> None:
     console = start_console(RECORDING)
     folder = console.runtime.path.parent
@@ -44,7 +43,8 @@ def test_run_is_closed(start_console: Callable[..., ConsoleUnderTest], how: str,
     said = "SIGHUP" if how == "hang-up" else how
     assert (folder / "stop.txt").read_text() == f"abort the console was ended by {said}"
     assert (folder / "cleaned.txt").read_text() == "yes"
-    assert "Traceback" not in (console.runtime.logs / "console.log").read_text().replace("Run aborted\nTraceback", "")
+    log = (console.runtime.logs / "console.log").read_text()
+    assert not any(word in log for word in ("OSError", "could not", "did not leave", "raised"))
 
 
 def test_debugger_does_not_keep_the_console_alive(start_console: Callable[..., ConsoleUnderTest]) -> None:

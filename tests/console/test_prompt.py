@@ -79,6 +79,7 @@ def test_debugger_keeps_the_keyboard(console: ConsoleUnderTest) -> None:
 @pytest.mark.parametrize("keys", [("\x12", "\x07"), ("M.\t", "\x07" + "\x15")], ids=["search", "menu"])
 def test_search_and_menu_are_not_taken_away(console: ConsoleUnderTest, keys: tuple[str, str]) -> None:
     console.run("'something to search for'")
+    console.wait_idle()
     console.type(keys[0])
     console.wait(lambda: _is_occupied(console), "occupied")
     number = console.deliver("2 + 2")
@@ -119,8 +120,7 @@ def test_cell_that_fills_the_next_prompt_does_not_lose_the_draft(console: Consol
     assert console.wait_for("cell/done", since=since, id=None)["text"] == "'draft'"
 
 
-def test_notices_wait_for_no_host_and_the_link_comes_back(start_console: Callable[..., ConsoleUnderTest]) -> None:
-    console = start_console()
+def test_link_comes_back_with_the_host(console: ConsoleUnderTest) -> None:
     since = len(console.messages)
     console.restart_host()
     assert console.wait_for("hello", since=since)["pid"] == console.child.pid

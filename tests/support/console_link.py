@@ -52,7 +52,7 @@ class ConsoleUnderTest:
         self.child.delaybeforesend = None
         self._terminal = self.child.child_fd
         self._pidfd = os.pidfd_open(self.child.pid)
-        self._threads = [threading.Thread(target=self._read_screen), threading.Thread(target=self._read_link)]
+        self._threads = [threading.Thread(target=read, daemon=True) for read in (self._read_screen, self._read_link)]
         for thread in self._threads:
             thread.start()
 
@@ -149,6 +149,14 @@ class ConsoleUnderTest:
 
     def ask(self, typ: str, timeout_s: float = 10, **fields: Any) -> dict[str, Any]:
         return self.wait_for("answer", timeout_s, id=self.send(typ, **fields))["rep"]
+
+    def wait_idle(self) -> None:
+        """Wait for the prompt to be drawn: the terminal itself acts on some keys before (Ctrl-R)."""
+
+        def last_prompt() -> str:
+            return next(m["prompt"] for m in reversed(self.messages) if m["typ"] == "state")
+
+        self.wait(lambda: last_prompt() == "idle", "the prompt")
 
     def type(self, keys: str) -> None:
         self.child.send(keys)
