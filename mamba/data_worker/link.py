@@ -62,6 +62,7 @@ class LinkSender:
         self.endpoint: str = self.socket.get_string(zmq.LAST_ENDPOINT)
         self._peer: bytes | None = None
         self._suspect = False
+        self._end: End | None = None
         self.under_way = 0
 
     @property
@@ -88,6 +89,8 @@ class LinkSender:
             if self._peer is None and rest[1:] == [self.format.token.encode()]:
                 self._peer = peer
                 self._post([block.pack(), self.format.dump().encode()])
+                if self._end is not None:
+                    self._post([self._end.pack()])
         elif peer == self._peer:
             self._suspect = False
             if block.type is BlockType.RELEASE:
@@ -107,7 +110,8 @@ class LinkSender:
         self._post([block.pack()] if payload is None else [block.pack(), payload])
 
     def send_end(self, end: End) -> None:
-        """Say that the arm is over."""
+        """Say that the arm is over; a receiver that comes only now is told when it does."""
+        self._end = end
         self._post([end.pack()])
 
     def _post(self, parts: list[Payload]) -> None:

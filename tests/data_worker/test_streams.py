@@ -120,3 +120,16 @@ def test_nobody_at_the_endpoint() -> None:
     sender.close()
     with pytest.raises(StreamBroken, match="nobody there"):
         FrameReceiver(endpoint, form, timeout_s=1.0)
+
+
+def test_a_receiver_that_comes_after_the_end_is_told() -> None:
+    sender = make_sender("ring")
+    sender.end(7)  # a detector that dropped everything
+    receiver = FrameReceiver(sender.endpoint, sender.format)
+    deadline = time.monotonic() + 3
+    while (item := receiver.receive(0.02)) is None:
+        sender.reserve(0.0)
+        assert time.monotonic() < deadline
+    assert item == End(3, 7)
+    receiver.close()
+    sender.close()
