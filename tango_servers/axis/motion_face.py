@@ -127,7 +127,8 @@ class MotionFace(Face):
 
     def order_move(self, target: float) -> None:
         """Start a move; a refusal moves nothing."""
-        self._finish()
+        if self._finish():
+            self._announce_end()
         origin = self.where()
         with self.refusing(f"write_{self.moved}"):
             if self._unusable is not None:
@@ -141,16 +142,20 @@ class MotionFace(Face):
 
     def _tick(self) -> float | None:
         if self._finish():
-            self._push_values()
-            self.push_state()
+            self._announce_end()
             return None
-        if not self.mechanism.moving:
+        # Not whether it moves: it may have come to rest since `_finish` looked, and its end must still be told.
+        if self._order is None:
             return None
         now = time.monotonic()
         if now >= self._pushed_s + EVENT_PERIOD_S:
             self._push_values()
             self._pushed_s = now
         return min(self.drive.end_s, self._pushed_s + EVENT_PERIOD_S)
+
+    def _announce_end(self) -> None:
+        self._push_values()
+        self.push_state()
 
     def _finish(self) -> bool:
         """Close the books of a move that is done; False while it lasts, or when there was none."""
