@@ -9,7 +9,7 @@ cell/deliver    `id, text, origin, person`: execute as a cell as soon as the pro
 cell/cancel     `id`: withdraw it if it still waits
 call            `id, verb, args`: a request that only the session can answer (`dev/read`, `dev/describe`, …)
 run/pause       `id, defer` (bool: at the next checkpoint, or now)
-run/resume      `id, origin, person`
+run/resume      `id, origin, person`: answered when its visible cell begins (`cell/running` with `id` None)
 run/stop        `id, reason`
 run/abort       `id, reason`
 run/halt        `id, reason`
@@ -21,7 +21,7 @@ Agent to host:
 
 ==============  ==========================================================================================
 hello           `pid, session` (uuid of this IPython), `execution_count`: sent first, and again after a reconnect
-ready           the prompt is idle for the first time
+ready           `startup_error`: the prompt is idle for the first time; "" if the start-up script went well
 answer          `id, rep`: the answer to `call` and `run/*`; `rep` as in a reply (`err`, `ret` or `desc`)
 cell/waiting    `id, why`: delivered later ("busy", "prompt-occupied")
 cell/running    `id` (None for a cell typed by a person), `n` (the number in `In [n]`), `text, origin, person, time`
