@@ -147,7 +147,7 @@ def _expect(receipts: dict[str, Any]) -> None:
 @contextmanager
 def _bar(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     columns = (TextColumn(f"  {title}"), BarColumn(40), MofNCompleteColumn(), TextColumn(unit), TimeElapsedColumn())
-    with Progress(*columns, console=out, transient=not out.is_terminal) as progress:
+    with Progress(*columns, console=out) as progress:
         task = progress.add_task(title, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 

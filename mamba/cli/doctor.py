@@ -159,7 +159,9 @@ def _check_console(survey: Survey) -> Iterator[Finding]:
     console = survey.console
     if not console["answers"]:
         yield Finding(
-            "broken", f"console: {console['why']}", "see logs/console.log; 'mambactl down' and 'up' start it anew"
+            "broken",
+            f"console: {console['why']}",
+            "see logs/console.log and logs/ipython.log; 'mambactl down' and 'up' start it anew",
         )
     elif console["prompt"] in ("dead", "starting"):
         yield Finding(

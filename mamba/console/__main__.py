@@ -40,7 +40,7 @@ def _run(profile: Profile, runtime: RuntimeDirectory) -> int:
     from mamba.console.server import connect_later, current_session, server_start
     from mamba.console.shell import make_shell, run_startup
 
-    log_file = runtime.logs / "console.log"
+    log_file = runtime.logs / "ipython.log"
     _log_to(log_file)
     shell = make_shell(profile, runtime)
     closing = Closing(shell, session=current_session, log_file=log_file)

@@ -13,6 +13,7 @@ from traitlets.config import Config
 
 from mamba import __version__
 from mamba.config import Profile
+from mamba.console.short_errors import show_short_errors
 from mamba.errors import FacilityError
 from mamba.runtime import RuntimeDirectory
 
@@ -66,6 +67,7 @@ def make_shell(profile: Profile, runtime: RuntimeDirectory) -> BeamlineShell:
     config.InteractiveShell.banner1 = _make_banner(profile)
     config.HistoryManager.hist_file = str(_open_history(profile, runtime))
     shell: BeamlineShell = BeamlineShell.instance(config=config)
+    show_short_errors(shell)
     return shell
 
 

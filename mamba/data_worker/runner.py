@@ -17,7 +17,9 @@ import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+import psutil
 
 from mamba.data_worker.ring import sweep_rings
 from mamba.data_worker.worker import GroupWorker
@@ -26,7 +28,9 @@ from mamba.runtime import Lock
 
 _PREFIX = "mamba-ray-"
 _STORE_BYTES = 80 * 2**20  # Ray's smallest
-_START_S = 60.0
+_START_S = 40.0  # less than the minute after which a process of a dead Ray is ended by it
+_WATCH_S = 1.0
+_PARTS = ("gcs_server", "raylet")
 _TOKEN = secrets.token_hex(32)
 _SETTINGS = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # despite its name: keeps every port on loopback
@@ -42,12 +46,15 @@ log = logging.getLogger(__name__)
 class Runner:
     """Ray for one process: starts it when needed, keeps one actor per group."""
 
+    _imported: ClassVar[bool] = False
+    """Ray was imported here, with the settings above."""
+
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._folder: Path | None = None
         self._owner: Lock | None = None
         self._actors: dict[str, Any] = {}
-        self._imported = False
+        self._ended = threading.Event()
         self._keeper: ThreadPoolExecutor | None = None
 
     @property
@@ -89,7 +96,7 @@ class Runner:
     def _start_ray(self) -> None:
         if self.running:
             return
-        if "ray" in sys.modules and not self._imported:
+        if "ray" in sys.modules and not Runner._imported:
             raise DataError(
                 "data worker: Ray was imported before, without token and loopback",
                 seen="it reads its settings once, when it is imported",
@@ -106,7 +113,7 @@ class Runner:
         try:
             import ray
 
-            self._imported = True
+            Runner._imported = True
             logging.getLogger("ray").setLevel(logging.ERROR)
             # Ray's processes die with the thread that started them (PR_SET_PDEATHSIG); who arms may be a passing one
             self._keeper = ThreadPoolExecutor(1, thread_name_prefix="ray-keeper")
@@ -132,6 +139,18 @@ class Runner:
                 remedy="check memory and /dev/shm (at least 80 MB each must be free)",
             ) from error
 
+        parts = [p for p in psutil.Process().children() if p.name() in _PARTS]
+        self._ended = threading.Event()
+        threading.Thread(target=self._watch, args=(parts, self._ended), name="mdw ray watch", daemon=True).start()
+
+    def _watch(self, parts: list[psutil.Process], ended: threading.Event) -> None:
+        """Leave a Ray that died: it would take this process along a minute later."""
+        while not ended.wait(_WATCH_S):
+            dead = [p.pid for p in parts if not p.is_running() or p.status() == psutil.STATUS_ZOMBIE]
+            if dead:
+                log.warning("Ray died (processes %s); the next graph starts it anew", dead)
+                self.shutdown()
+
     def call(self, group: str, method: str, *args: str, timeout_s: float = 20.0) -> dict[str, Any]:
         """Call a method of a group's actor and read its JSON.
 
@@ -140,7 +159,10 @@ class Runner:
         """
         import ray
 
-        reference = getattr(self._actors[group], method).remote(*args)
+        actor = self._actors.get(group)
+        if actor is None:
+            raise NodeFailed(f"group {group}: it has no actor any more ({method})", remedy="arm again; it starts anew")
+        reference = getattr(actor, method).remote(*args)
         try:
             answer: dict[str, Any] = json.loads(ray.get(reference, timeout=timeout_s))
         except (ray.exceptions.RayError, ray.exceptions.GetTimeoutError) as error:
@@ -165,6 +187,7 @@ class Runner:
         with self._lock:
             if self._folder is None:
                 return
+            self._ended.set()
             if self._imported:
                 import ray
 

@@ -130,3 +130,17 @@ def test_magics_say_what_goes_on(console: ConsoleUnderTest) -> None:
 
 def test_one_hundred_thousand_characters_arrive(console: ConsoleUnderTest) -> None:
     assert console.run("big = '''" + "line of text\n" * 7700 + "'''\nlen(big)", 20)["rep"]["ret"] == 13 * 7700
+
+
+def test_error_raised_on_purpose_is_shown_as_its_message(console: ConsoleUnderTest) -> None:
+    text = "def fail():\n    raise ZError('my-code', 'said so on purpose')\nfail()"
+    begin = len(console.text)
+    console.run(text)
+    shown = len(console.text)
+    console.run("%tb")
+    assert (
+        "ZError\x1b[0m: said so on purpose" in console.text[begin:shown]
+        or "ZError: said so" in console.text[begin:shown]
+    )
+    assert "Traceback" not in console.text[begin:shown]
+    assert "Traceback" in console.text[shown:]

@@ -43,7 +43,7 @@ def test_run_is_closed(start_console: Callable[..., ConsoleUnderTest], how: str,
     said = "SIGHUP" if how == "hang-up" else how
     assert (folder / "stop.txt").read_text() == f"abort the console was ended by {said}"
     assert (folder / "cleaned.txt").read_text() == "yes"
-    log = (console.runtime.logs / "console.log").read_text()
+    log = (console.runtime.logs / "ipython.log").read_text()
     assert not any(word in log for word in ("OSError", "could not", "did not leave", "raised"))
 
 
@@ -58,7 +58,7 @@ def test_debugger_does_not_keep_the_console_alive(start_console: Callable[..., C
     console.wait(lambda: "Program interrupted" in console.text, "pdb")
     os.kill(console.child.pid, signal.SIGTERM)
     assert console.wait_gone(12) in (0, 1)
-    assert "ended by SIGTERM" in (console.runtime.logs / "console.log").read_text()
+    assert "ended by SIGTERM" in (console.runtime.logs / "ipython.log").read_text()
 
 
 def test_person_who_leaves_closes_a_paused_run(start_console: Callable[..., ConsoleUnderTest]) -> None:
