@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ def draw_report(spectrum_file: Path, frames_file: Path, out: Path) -> None:
         DataError: a file cannot be read, or does not hold what its panel needs.
         BadValue: the spectrum shows no edge.
     """
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it tells of its font cache at the first use
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -33,17 +33,17 @@ from mamba.wire.encoding import encode
 __all__ = ["DeviceName", "Record", "Repr", "decode", "encode"]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class DeviceName:
     """A device that stayed at the other side; `expression` reaches it in the console ("M.energy")."""
 
     expression: str
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.expression
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Record:
     """A dataclass or named tuple of the other side, as its fields."""
 
@@ -53,18 +53,18 @@ class Record:
     def __hash__(self) -> int:
         return hash((self.class_name, tuple(self.fields)))
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return f"{self.class_name}({', '.join(f'{k}={v!r}' for k, v in self.fields.items())})"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Repr:
     """A value that cannot travel, as the text the other side shows for it."""
 
     class_name: str
     text: str
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.text
 
 
