@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -40,6 +41,7 @@ class Feed:
     period_s: float = 0.0
     skip: list[int] = field(default_factory=list)
     stop_after: int = -1
+    directory: str = ""
     prepared: bool = False
     """Copy from sixteen frames made before, as a camera's pool: content no longer depends on the number alone."""
 
@@ -54,6 +56,7 @@ def main() -> None:
         shape=shape,
         dtype="uint16",
         arm=feed.arm,
+        directory=Path(feed.directory),
         block_bytes=nbytes * feed.block_frames,
         slots=feed.slots,
     )
@@ -111,7 +114,9 @@ class Feeder:
     """Starts a feeder process; a context manager that ends it."""
 
     def __init__(self, **feed: Any) -> None:
-        self.feed = Feed(**feed)
+        # ours, not the sender's: a detector that dies cannot clear up
+        self._folder = tempfile.TemporaryDirectory(prefix="mb-feed-")
+        self.feed = Feed(**feed, directory=self._folder.name)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.frame_feeder", json.dumps(asdict(self.feed))],
             stdin=subprocess.PIPE,
@@ -149,6 +154,7 @@ class Feeder:
             self.process.kill()
             self.process.wait()
         self.process.stdout.close()
+        self._folder.cleanup()
         if not self.process.stdin.closed:
             try:
                 self.process.stdin.close()
