@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
 
-_SHARED_MEMORY = Path("/dev/shm")
+from tests.support.shared_memory import list_orphaned_memory
 
 
 @pytest.fixture(autouse=True)
@@ -23,11 +22,6 @@ def no_error_logged(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFix
     assert not errors, "logged: " + "; ".join(f"{r.name}: {r.getMessage()}" for r in errors)
 
 
-def _orphaned_shared_memory() -> set[str]:
-    """Segments (mamba-PID-…) whose process is gone: nobody will remove them any more."""
-    return {f.name for f in _SHARED_MEMORY.glob("mamba-*") if not psutil.pid_exists(int(f.name.split("-")[1]))}
-
-
 def _children() -> set[psutil.Process]:
     return {p for p in psutil.Process().children(recursive=True) if p.is_running()}
 
@@ -35,12 +29,12 @@ def _children() -> set[psutil.Process]:
 @pytest.fixture(scope="session", autouse=True)
 def nothing_left_by_the_run() -> Iterator[None]:
     """After the last test no process of ours runs and no shared memory stays."""
-    shared_before = _orphaned_shared_memory()
+    shared_before = list_orphaned_memory()
     yield
     _, alive = psutil.wait_procs(list(_children()), timeout=5)
     left = [" ".join(p.cmdline()) for p in alive if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
     assert not left, f"processes left: {left}"
-    assert _orphaned_shared_memory() <= shared_before
+    assert list_orphaned_memory() <= shared_before
 
 
 @pytest.fixture(scope="module", autouse=True)

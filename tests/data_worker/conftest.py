@@ -12,8 +12,8 @@ import pytest
 
 from mamba.data_worker.control import Armed, arm, shutdown_ray
 from mamba.data_worker.graph import Graph, parse_graph
-from mamba.data_worker.ring import PREFIX, SHARED
 from tests.support.frame_feeder import Feeder
+from tests.support.shared_memory import list_orphaned_memory
 
 REGIONS = [
     {"name": "a", "x": 0, "y": 0, "width": 8, "height": 8},
@@ -60,11 +60,11 @@ def _owner(folder: Path) -> int:
 @pytest.fixture(scope="module")
 def ray_once() -> Iterator[None]:
     """Ray starts with the first graph of the module; nothing of it stays."""
-    rings = set(SHARED.glob(f"{PREFIX}*"))
+    rings = list_orphaned_memory()
     yield
     shutdown_ray()
     assert list_leftovers() == []
-    assert set(SHARED.glob(f"{PREFIX}*")) <= rings
+    assert list_orphaned_memory() <= rings
 
 
 Start = Callable[..., tuple[Feeder, Armed]]

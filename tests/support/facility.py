@@ -21,6 +21,7 @@ from mamba.facility.launch import start_facility, stop_facility
 from mamba.facility.sweep import find_processes, find_sockets
 from mamba.runtime import RuntimeDirectory
 from mamba.wire.client import Client
+from tests.support.shared_memory import list_orphaned_memory
 
 
 @dataclass(frozen=True)
@@ -97,17 +98,12 @@ def facility_up(profile: Path = BUILT_IN_PROFILE, *, with_console: bool = True) 
             start_facility(runtime, profile, with_console=with_console)
         finally:
             os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
-        memory = list_shared_memory()
+        memory = list_orphaned_memory()
         yield Facility(runtime, profile)
         done = stop_facility(runtime)
         assert not done.swept, f"had to be swept: {done.swept}"
         assert_nothing_left(runtime)
-        assert list_shared_memory() <= memory
-
-
-def list_shared_memory() -> set[str]:
-    """Our shared memory on this machine."""
-    return {file.name for file in Path("/dev/shm").glob("mamba-*")}
+        assert list_orphaned_memory() <= memory
 
 
 def assert_nothing_left(runtime: RuntimeDirectory) -> None:

@@ -1,0 +1,102 @@
+"""The journey of a frame, stop by stop, as docs/journey-of-a-frame.md tells it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import yaml
+
+from mamba.config import BUILT_IN_PROFILE
+from mamba.wire.subscriber import Subscriber
+from tango_servers.camera.model import render_frame
+from tests.support.facility import Facility, wait_until
+from tests.system.conftest import read_truth
+
+PAGE = Path(__file__).parents[2] / "docs" / "journey-of-a-frame.md"
+FRAMES = 150
+
+
+@pytest.fixture(scope="module")
+def acquisition(beamline: Facility) -> list[dict]:
+    """The notices of one acquisition, up to its receipt."""
+    with Subscriber(beamline.runtime.notify) as subscriber, beamline.client() as client:
+        uid = client.command(f"RE(acquire(D.camera, frames={FRAMES}))", timeout_s=60)
+        assert len(uid) == 1
+        notices: list[dict] = []
+        wait_until(
+            lambda: notices.extend(subscriber.drain()) or [n for n in notices if n["typ"] == "cmd/done"], "the receipt"
+        )
+        return notices
+
+
+@pytest.fixture(scope="module")
+def files(acquisition: list[dict]) -> dict[str, Path]:
+    """The files of the receipt by their ending."""
+    receipt = next(n for n in acquisition if n["typ"] == "cmd/done")
+    assert receipt["rep"]["err"] == ""
+    return {Path(file).suffix: Path(file) for file in receipt["files"]}
+
+
+def test_the_camera_sent_what_was_asked(beamline: Facility, acquisition: list[dict]) -> None:
+    blocks = read_truth(beamline, "Camera-demo", "block")
+    last = max(block["arm"] for block in blocks)
+    numbers = [n for b in blocks if b["arm"] == last for n in range(b["first"], b["first"] + b["count"])]
+    assert numbers == list(range(FRAMES))
+
+
+def test_every_frame_is_in_the_file_pixel_by_pixel(files: dict[str, Path]) -> None:
+    with h5py.File(files[".h5"]) as file:
+        frames = file["entry/data/frames"]
+        assert frames.shape == (FRAMES, 1024, 1024)
+        assert frames.chunks == (1, 1024, 1024)
+        np.testing.assert_array_equal(file["entry/data/frame_number"][()], np.arange(FRAMES))
+        for number in range(0, FRAMES, 7):
+            np.testing.assert_array_equal(frames[number], render_frame(number, (1024, 1024)))
+
+
+def test_region_sums_are_exact(files: dict[str, Path]) -> None:
+    graph = yaml.safe_load((BUILT_IN_PROFILE.parent / "regions.yaml").read_text())
+    regions = next(n["parameters"]["regions"] for n in graph["nodes"] if n["kind"] == "region_sums")
+    with h5py.File(files[".h5"]) as file:
+        sums = file["entry/data/region_sums"]
+        assert list(sums.attrs["columns"]) == [r["name"] for r in regions]
+        for number in (0, 1, FRAMES - 1):
+            frame = render_frame(number, (1024, 1024)).astype("u8")
+            wanted = [frame[r["y"] : r["y"] + r["height"], r["x"] : r["x"] + r["width"]].sum() for r in regions]
+            assert list(sums[number]) == wanted
+
+
+def test_the_ledger_is_in_both_files(files: dict[str, Path]) -> None:
+    with h5py.File(files[".h5"]) as raw, h5py.File(files[".nxs"]) as master:
+        for ledger in (raw["entry/mdw"], master["entry/collection/D_camera_ledger"]):
+            assert (ledger["produced"][()], ledger["written"][()]) == (FRAMES, FRAMES)
+            assert len(ledger["missing/first"]) == 0
+
+
+def test_the_master_file_reaches_the_frames(files: dict[str, Path]) -> None:
+    with h5py.File(files[".nxs"]) as master:
+        data = master["entry/instrument/D_camera/data"]
+        assert data.shape == (FRAMES, 1024, 1024)
+        np.testing.assert_array_equal(data[FRAMES - 1], render_frame(FRAMES - 1, (1024, 1024)))
+
+
+def test_progress_and_counts_are_told(acquisition: list[dict]) -> None:
+    done = next(n for n in acquisition if n["typ"] == "mdw/done")
+    assert (done["produced"], done["written"], done["missing"]) == (FRAMES, FRAMES, [])
+    stop = next(n for n in acquisition if n["typ"] == "scan/stop")
+    assert (stop["exit_status"], stop["problems"]) == ("success", [])
+
+
+def test_no_frame_passes_through_ray_or_the_console(acquisition: list[dict]) -> None:
+    assert max(len(str(notice)) for notice in acquisition) < 20_000
+
+
+def test_the_page_names_every_stop() -> None:
+    stops = re.findall(r"^\| (\d+) .*?\| `([^`]+)` \|", PAGE.read_text(), flags=re.MULTILINE)
+    assert [int(number) for number, _ in stops] == list(range(1, 10))
+    for _, place in stops:
+        assert (PAGE.parents[1] / place).exists(), place
