@@ -8,6 +8,7 @@ arm ends with an account that adds up: all nodes are drained, the ledger is sett
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from collections import deque
@@ -23,6 +24,8 @@ from mamba.data_worker.ledger import Book, DatasetInfo, Ledger
 from mamba.data_worker.link import Socket, open_socket
 from mamba.data_worker.reports import Report, load_error
 from mamba.errors import MambaError, NodeFailed
+
+log = logging.getLogger(__name__)
 
 _TICK_S = 0.05
 _CAUSE_WITHIN_S = 2.5
@@ -131,11 +134,17 @@ class Supervisor(threading.Thread):
             while self._active:
                 self._turn()
             self._settle()
+        except Exception as error:
+            log.exception("supervisor: failed")
+            self.failure = self.failure or NodeFailed("graph: its supervisor failed", seen=repr(error)[:200])
         finally:
             self.withdraw()
-            self._on_end(self._dead)
-            self.ready.set()
-            self.done.set()
+            try:
+                self._on_end(self._dead)
+            finally:
+                # whoever waits must hear of the end, whatever went wrong in it
+                self.ready.set()
+                self.done.set()
 
     def _turn(self) -> None:
         if self._socket.poll(round(_TICK_S * 1000)):
