@@ -77,7 +77,9 @@ def test_deferred_pause_waits_for_a_checkpoint(console: ConsoleUnderTest) -> Non
     number = begin(console)
     assert console.ask("run/pause", defer=True)["err"] == ""
     assert console.wait_for("cell/done", id=number)["rep"]["err"] == "run-paused"
+    since = len(console.messages)
     console.ask("run/abort", reason="done")
+    console.wait_for_notice("run/state", since=since, state="idle")
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume", "stop", "abort", "halt"])
