@@ -56,7 +56,7 @@ bench: install
 	@$(PY) -m tests.bench
 
 soak: install
-	@$(PY) -m pytest -q -m soak --timeout 3600
+	@$(PY) -m pytest -q -s -m soak --timeout 3600
 
 clean:
 	rm -rf .venv demo-output bench-output .mypy_cache .ruff_cache .pytest_cache *.egg-info

@@ -33,7 +33,7 @@ EDGE_TOLERANCE_EV = 1.0
 # of the counting times of a real scan (620 s): 12.4 s, so that the whole scan takes well under a minute
 TIME_SCALE = 0.02
 
-out = Console(highlight=False, soft_wrap=True)
+out = Console(highlight=False)
 
 
 @click.command()
@@ -155,11 +155,11 @@ def _bar(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
 def _print_receipt(receipt: Any) -> None:
     mark = "[red]✗[/]" if receipt.err else "[green]✓[/]"
     result = receipt.desc.splitlines()[0] if receipt.err else _shorten(receipt.result)
-    out.print(f"  {mark} [bold]In \\[{receipt.n}][/] {receipt.text}", style="default")
-    out.print(f"      by {receipt.person or 'nobody'} at the {receipt.origin}, {receipt.duration_s:.1f} s: ", end="")
-    out.print(result, markup=False)
-    for file in receipt.files:
-        out.print(f"      → {file}", markup=False)
+    out.print(f"  {mark} [bold]In \\[{receipt.n}][/] ", end="")
+    out.print(receipt.text, markup=False, soft_wrap=True)
+    who = f"by {receipt.person or 'nobody'} at the {receipt.origin}, {receipt.duration_s:.1f} s"
+    for line in (f"{who}: {result}", *(f"→ {file}" for file in receipt.files)):
+        out.print(f"      {line}", markup=False, soft_wrap=True)
 
 
 def _shorten(result: Any) -> str:
