@@ -2,7 +2,18 @@
 
 from mamba.scans.documents import DocumentNotices, notices_of
 from mamba.scans.nexus import NexusWriter
-from mamba.scans.plans import acquire
+from mamba.scans.plans import (
+    acquire,
+    count,
+    grid_scan,
+    list_scan,
+    mv,
+    mvr,
+    rel_list_scan,
+    rel_scan,
+    scan,
+    sleep,
+)
 from mamba.scans.run_engine import BeamlineRunEngine, make_run_engine
 from mamba.scans.verdict import Verdict
 
@@ -12,6 +23,15 @@ __all__ = [
     "NexusWriter",
     "Verdict",
     "acquire",
+    "count",
+    "grid_scan",
+    "list_scan",
     "make_run_engine",
+    "mv",
+    "mvr",
     "notices_of",
+    "rel_list_scan",
+    "rel_scan",
+    "scan",
+    "sleep",
 ]

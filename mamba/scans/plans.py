@@ -1,5 +1,7 @@
 """Plans of Mamba: an acquisition of frames; and the ones of bluesky that people use most, under one roof.
 
+Those of bluesky that move are checked as a whole before anything moves (`mamba.scans.dry_run`).
+
 *Acquisition*: a camera runs by itself at its own rate, its frames go through the data worker to a file, and the run
 engine waits for the *ledger*, which says of every frame whether it was written. Pausing the run engine does not pause
 the camera; ending the run ends camera and graph.
@@ -13,12 +15,13 @@ import time
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 
-from bluesky import preprocessors
-from bluesky.plan_stubs import mv, mvr, sleep
-from bluesky.plans import count, grid_scan, list_scan, rel_list_scan, rel_scan, scan
+from bluesky import plan_stubs, plans, preprocessors
+from bluesky.plan_stubs import sleep
+from bluesky.plans import count
 from bluesky.utils import Msg, RequestAbort, RequestStop
 
 from mamba.errors import BadValue, DataError, FramesMissing
+from mamba.scans.dry_run import check_first
 
 __all__ = [
     "acquire",
@@ -36,6 +39,11 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 Plan = Generator[Msg, Any, Any]
+
+scan, rel_scan = check_first(plans.scan), check_first(plans.rel_scan)
+list_scan, rel_list_scan = check_first(plans.list_scan), check_first(plans.rel_list_scan)
+grid_scan = check_first(plans.grid_scan)
+mv, mvr = check_first(plan_stubs.mv), check_first(plan_stubs.mvr)
 
 FRAMES, LEDGER = "frames", "ledger"
 """Streams of an acquisition: the frames themselves (in their own file), and the counts of the ledger."""

@@ -34,8 +34,17 @@ NAMES = {
         "NexusWriter",
         "Verdict",
         "acquire",
+        "count",
+        "grid_scan",
+        "list_scan",
         "make_run_engine",
+        "mv",
+        "mvr",
         "notices_of",
+        "rel_list_scan",
+        "rel_scan",
+        "scan",
+        "sleep",
     ],
 }
 

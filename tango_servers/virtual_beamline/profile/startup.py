@@ -1,13 +1,11 @@
 # Start-up script of the virtual beamline: IPython runs it first, in the namespace of the console.
 import numpy as np
-from bluesky.plan_stubs import mv, mvr, sleep
-from bluesky.plans import count, grid_scan, list_scan, rel_scan, scan
 
 from mamba.config import load_profile, read_environment
 from mamba.console import server_start
 from mamba.devices import build_devices
 from mamba.experiments.xafs import xafs_scan
-from mamba.scans import acquire, make_run_engine
+from mamba.scans import acquire, count, grid_scan, list_scan, make_run_engine, mv, mvr, rel_scan, scan, sleep
 
 profile = load_profile(read_environment().profile)
 M, D = build_devices(profile)
