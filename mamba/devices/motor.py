@@ -174,7 +174,8 @@ class Motor(TangoDevice):
         except DeviceTimeout:
             self.link.call("Stop")  # a move that nobody waits for any more must not go on
             raise
-        self._judge(order, start, readings)
+        # Tango looks at State after the other attributes: the position that came with it may be of before the end
+        self._judge(order, start, {**readings, **self.link.read(self._attribute)})
 
     def _judge(self, order: _Order, start: float, readings: Readings) -> None:
         target, info = order.target, self.readback.info

@@ -156,6 +156,12 @@ def test_a_tolerance_forgives_it(facility, slow):
     slow.move(4.0)
 
 
+def test_a_position_that_is_older_than_its_state_is_read_again(slow):
+    slow.link.write("Mode", "late")
+    slow.move(4.0)
+    assert slow.position == 4.0
+
+
 def test_a_refused_write_fails_the_status(slow):
     slow.link.write("Mode", "refuse")
     with pytest.raises(DeviceFault, match="the interlock is open"):

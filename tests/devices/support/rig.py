@@ -12,7 +12,7 @@ NAME = "test/rig/1"
 
 
 class Rig(Device):
-    """Position moves `Duration` seconds; `Mode` is good, fault, short or refuse. No change events are ever pushed."""
+    """Position moves `Duration` seconds; `Mode` is good, fault, short, late or refuse. It never pushes events."""
 
     def init_device(self) -> None:
         super().init_device()
@@ -33,7 +33,10 @@ class Rig(Device):
 
     @attribute(dtype=float, access=AttrWriteType.READ_WRITE, unit="mm", format="%.3f", min_value=-5.0, max_value=5.0)
     def Position(self) -> float:
-        return self._where()
+        place = self._where()
+        if self._mode == "late":  # the move ends while the value is on its way, before State is looked at
+            time.sleep(max(0.0, self._end - time.monotonic()))
+        return place
 
     def _where(self) -> float:
         left = self._end - time.monotonic()
