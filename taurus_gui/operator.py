@@ -164,6 +164,13 @@ class Operator:
         self._answer_dialog(button, reason)
         self.wait_until(lambda: self.window.run.get("state") == "idle", what="the end of the run")
 
+    def wait_at_rest(self) -> None:
+        """Until no device is shown as moving or counting any more: the window shows states a little later."""
+        rows = self.window.devices.rows.values()
+        self.wait_until(
+            lambda: not {row.state.text() for row in rows} & {"MOVING", "RUNNING"}, what="the devices to be at rest"
+        )
+
     def screenshot(self, path: Path) -> None:
         """Save the window as it looks now."""
         self.window.plot.redraw()

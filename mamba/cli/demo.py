@@ -113,6 +113,7 @@ def _play(settings: Settings, runtime: RuntimeDirectory, output: Path) -> dict[s
         operator.log_in("operator")
         with _bar("XAFS scan, Cu K edge", "points") as on_progress:
             receipts["scan"] = operator.scan_xafs(time_scale=TIME_SCALE, on_progress=on_progress)
+        operator.wait_at_rest()
         operator.screenshot(output / "window.png")
         _print_receipt(receipts["scan"])
         with _bar(f"{FRAMES} frames of 1024 × 1024", "frames") as on_progress:

@@ -47,10 +47,7 @@ class DevicesPanel(QtWidgets.QWidget):
     def _fill(self, grid: QtWidgets.QGridLayout) -> None:
         inner = QtWidgets.QWidget()
         inner.setLayout(grid)
-        scroll = QtWidgets.QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QtWidgets.QFrame.NoFrame)
-        scroll.setWidget(inner)
+        scroll = _TallScroll(inner)
         layout = QtWidgets.QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
@@ -98,3 +95,21 @@ class DevicesPanel(QtWidgets.QWidget):
         for row in self.rows.values():
             for label in row.labels:
                 label.flush()
+
+
+class _TallScroll(QtWidgets.QScrollArea):
+    """Scrolls up and down only: it is always as wide as what is in it, since a Go button out of sight helps nobody."""
+
+    def __init__(self, inner: QtWidgets.QWidget) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QtWidgets.QFrame.NoFrame)
+        self.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
+        self.setWidget(inner)
+
+    def eventFilter(self, watched: QtCore.QObject, event: QtCore.QEvent) -> bool:
+        """Qt's hook: what is in it has changed its size."""
+        if event.type() == QtCore.QEvent.LayoutRequest:
+            bar = self.verticalScrollBar().sizeHint().width()
+            self.setMinimumWidth(self.widget().minimumSizeHint().width() + bar)
+        return bool(super().eventFilter(watched, event))

@@ -76,7 +76,12 @@ class Field(QtWidgets.QWidget):
         layout.setSpacing(1)
         layout.addWidget(self.edit)
         layout.addWidget(self.error)
-        self.edit.textChanged.connect(lambda _text: self.changed.emit())
+        self._was_used = bool(text)
+        self.edit.textChanged.connect(self._note_change)
+
+    def _note_change(self, _text: str) -> None:
+        self._was_used = True
+        self.changed.emit()
 
     def text(self) -> str:
         """What was typed."""
@@ -88,11 +93,11 @@ class Field(QtWidgets.QWidget):
         self.error.show_text(text)
 
     def read(self, parse: Callable[[str], _T]) -> _T | None:
-        """The parsed text; None after the field has shown what is wrong with it."""
+        """The parsed text; None after the field has shown what is wrong with it (nothing, while it is untouched)."""
         try:
             value = parse(self.text())
         except MambaError as error:
-            self.show_error(say_briefly(error))
+            self.show_error(say_briefly(error) if self._was_used else "")
             return None
         self.show_error("")
         return value

@@ -74,8 +74,8 @@ class ScanForm(PlanForm):
     def __init__(self, plan: command_text.StepPlan) -> None:
         super().__init__()
         self.plan = plan
-        self.start = self.add_field("From")
-        self.stop = self.add_field("To")
+        self.start = self.add_field("From", hint="first")
+        self.stop = self.add_field("To", hint="last")
         self.points = self.add_field("Points", "21")
 
     def make_command(self, chosen: Chosen) -> str | None:
