@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from pathlib import Path
 
 from taurus.external.qt import QtCore, QtWidgets
@@ -21,9 +22,12 @@ def make_application() -> QtWidgets.QApplication:
     """The process's one Qt application, made at the first call; Taurus delivers events from then on."""
     app = QtWidgets.QApplication.instance()
     if app is None:
+        streams = sys.stdout, sys.stderr
         app = TaurusApplication(
             ["mamba"], app_name="mamba", org_name="mamba", org_domain="mamba.invalid", cmd_line_parser=None
         )
+        # Taurus puts objects of its own there that are no terminal any more to who draws a progress bar.
+        sys.stdout, sys.stderr = streams
         # Without this Taurus holds back every event until exec_ runs, which in-process users never call.
         taurus_state.application_started()
         apply_style(app)
