@@ -148,7 +148,7 @@ def load_profile(path: Path) -> Profile:
     startup = (path.absolute().parent / profile.console.startup).resolve()
     if not startup.is_file():
         raise ProfileError(
-            f"profile {path} line {_line(root, ('console', 'startup'))}: the start-up script is missing",
+            f"profile {path} line {find_line(root, ('console', 'startup'))}: the start-up script is missing",
             seen=str(startup),
             remedy="write it, or name another one in console.startup",
         )
@@ -170,8 +170,8 @@ def _refuse_repeated_keys(path: Path, node: yaml.Node) -> None:
             _refuse_repeated_keys(path, value)
 
 
-def _line(node: yaml.Node, location: tuple[int | str, ...]) -> int:
-    """Line of the key or item at `location`, or of the innermost part of it that stands in the file."""
+def find_line(node: yaml.Node, location: tuple[int | str, ...]) -> int:
+    """Line of the key or item at `location`, or of the innermost part of it that stands in the YAML file."""
     line = node.start_mark.line + 1
     for step in location:
         if isinstance(node, yaml.MappingNode):
@@ -188,9 +188,9 @@ def _line(node: yaml.Node, location: tuple[int | str, ...]) -> int:
 def _explain(path: Path, root: yaml.Node, error: ValidationError) -> ProfileError:
     problems = error.errors()
     # an unknown key explains a missing one (a misspelt 'module'), so it is named first
-    first = min(problems, key=lambda p: (p["type"] != "extra_forbidden", _line(root, p["loc"])))
+    first = min(problems, key=lambda p: (p["type"] != "extra_forbidden", find_line(root, p["loc"])))
     location = first["loc"]
-    where = f"profile {path} line {_line(root, location)}"
+    where = f"profile {path} line {find_line(root, location)}"
     name = ".".join(str(step) for step in location) or "profile"
     more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
     if first["type"] == "extra_forbidden":

@@ -26,6 +26,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from mamba.config import find_line
 from mamba.data_worker.frame import DataFormat
 from mamba.data_worker.nodes import Node, Sink, find_kind, list_kinds
 from mamba.errors import GraphInvalid, find_nearest
@@ -152,7 +153,7 @@ def parse_graph(data: str | dict[str, Any], *, source: str = "") -> Graph:
         problem = error
     except ValidationError as error:
         problem = _explain(error, Graph, ())
-    where = f"{label} line {_line(tree, problem.location)}"
+    where = f"{label} line {find_line(tree, problem.location)}"
     raise GraphInvalid(f"{where}: {problem.what}", seen=problem.seen, remedy=problem.remedy)
 
 
@@ -266,18 +267,3 @@ def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list
         annotation: Any = next(f.annotation for n, f in model.model_fields.items() if step in (n, f.alias))
         model = next(a for a in (*getattr(annotation, "__args__", ()), annotation) if isinstance(a, type))
     return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _line(node: yaml.Node, location: tuple[int | str, ...]) -> int:
-    """Line of what stands at `location`, or of the innermost part of it that exists."""
-    line = node.start_mark.line + 1
-    for step in location:
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                if key.value == str(step):
-                    line, node = key.start_mark.line + 1, value
-                    break
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-            node = node.value[step]
-            line = node.start_mark.line + 1
-    return line
