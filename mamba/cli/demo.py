@@ -101,7 +101,7 @@ def _mambactl(settings: Settings) -> str:
 
 def _play(settings: Settings, runtime: RuntimeDirectory, output: Path) -> dict[str, Any]:
     """Work the window scene by scene; returns the receipts by name."""
-    if not settings.environment.graphical:
+    if not _has_screen(settings):
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
     from taurus_gui.application import close_window, open_window  # Qt only now: 'mambactl --help' stays fast
     from taurus_gui.operator import Operator
@@ -130,6 +130,17 @@ def _play(settings: Settings, runtime: RuntimeDirectory, output: Path) -> dict[s
         close_window(app, window)
     _expect(receipts)
     return receipts
+
+
+def _has_screen(settings: Settings) -> bool:
+    """Whether a window can be opened; asked in another process, since Qt ends the one in which it fails."""
+    if not settings.environment.graphical:
+        return False
+    probe = [sys.executable, "-c", "from PyQt5.QtWidgets import QApplication; QApplication([])"]
+    found = subprocess.run(probe, capture_output=True, check=False).returncode == 0
+    if not found:
+        out.print("  the screen named by DISPLAY cannot be used; the window is rendered offscreen")
+    return found
 
 
 def _expect(receipts: dict[str, Any]) -> None:
