@@ -85,7 +85,8 @@ class RunModel:
     def _add_frames(self, notice: dict[str, Any]) -> None:
         self.frames = {**self.frames, **notice}
         since_s, rate = notice.get("time", 0.0) - self._first_time, self.frames.get("frames_per_s")
-        if isinstance(rate, (int, float)):
+        # what the end tells is the mean of the whole acquisition, not the pace at that moment
+        if isinstance(rate, (int, float)) and notice["typ"] == "mdw/progress":
             self._pace.append((float(since_s), float(rate)))
 
     @property

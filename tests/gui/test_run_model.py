@@ -83,10 +83,10 @@ def test_frames_take_the_progress_over() -> None:
         {"typ": "mdw/progress", "written": 500, "frames": 2000, "frames_per_s": 750, "time": 101.0},
     )
     assert (model.done, model.total, model.seconds_left()) == (500, 2000, 2.0)
-    model.take({"typ": "mdw/done", "written": 2000, "time": 104.0})
+    model.take({"typ": "mdw/done", "written": 2000, "frames_per_s": 640.0, "time": 104.0})
     assert (model.done, model.total) == (2000, 2000)
     assert model.list_y_names() == [FRAME_RATE]
-    assert model.curve(FRAME_RATE) == ([1.0, 4.0], [750.0, 750.0])
+    assert model.curve(FRAME_RATE) == ([1.0], [750.0])
 
 
 def test_a_count_without_motor_is_plotted_against_the_point() -> None:
