@@ -78,8 +78,9 @@ def test_debugger_keeps_the_keyboard(console: ConsoleUnderTest) -> None:
 
 @pytest.mark.parametrize("keys", [("\x12", "\x07"), ("M.\t", "\x07" + "\x15")], ids=["search", "menu"])
 def test_search_and_menu_are_not_taken_away(console: ConsoleUnderTest, keys: tuple[str, str]) -> None:
-    console.run("'something to search for'")
-    console.wait_idle()
+    n = console.run("'something to search for'")["n"]
+    # the next prompt is drawn: until then the terminal itself takes Ctrl-R, and shows ^R
+    console.wait(lambda: console.text.rstrip().endswith(f"In [{n + 1}]:"), "the next prompt")
     console.type(keys[0])
     console.wait(lambda: _is_occupied(console), "occupied")
     number = console.deliver("2 + 2")

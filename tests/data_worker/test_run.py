@@ -143,7 +143,8 @@ def test_a_stopped_source_is_noticed_without_its_help(start: Start) -> None:
     process = psutil.Process(pid_of("intake"))
     process.suspend()
     stopped = time.monotonic()
-    with pytest.raises(NodeFailed, match="node camera, region_sums: its actor died"):
+    # its two nodes fall silent together, but their heartbeats are missed one by one
+    with pytest.raises(NodeFailed, match=r"node (camera|region_sums|camera, region_sums): its actor died"):
         armed.wait(20)
     assert armed.ledger is not None
     check_file(armed.ledger, feeder.feed.shape)

@@ -150,14 +150,6 @@ class ConsoleUnderTest:
     def ask(self, typ: str, timeout_s: float = 10, **fields: Any) -> dict[str, Any]:
         return self.wait_for("answer", timeout_s, id=self.send(typ, **fields))["rep"]
 
-    def wait_idle(self) -> None:
-        """Wait for the prompt to be drawn: the terminal itself acts on some keys before (Ctrl-R)."""
-
-        def last_prompt() -> str:
-            return next(m["prompt"] for m in reversed(self.messages) if m["typ"] == "state")
-
-        self.wait(lambda: last_prompt() == "idle", "the prompt")
-
     def type(self, keys: str) -> None:
         self.child.send(keys)
 
