@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from mamba.alignment.edge import Edge, find_edge
-from mamba.scans.nexus_check import validate_file
-from mamba.scans.nexus_read import Acquisition, RunHeader, Spectrum, read_acquisition, read_spectrum
+from mamba.scans.nexus.check import validate_file
+from mamba.scans.nexus.read import Acquisition, RunHeader, Spectrum, read_acquisition, read_spectrum
 
 INK, MUTED, BLUE, RED = "#1f2933", "#7b8794", "#1f6fb2", "#c8372d"
 REGION_COLORS = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7")

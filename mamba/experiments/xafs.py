@@ -14,7 +14,7 @@ from bluesky.utils import Msg
 from mamba.devices.names import key_of
 from mamba.errors import BadValue, LimitExceeded
 from mamba.experiments.xafs_grid import Grid, find_edge_energy, make_grid
-from mamba.scans.nexus_layout import METADATA_KEY, FieldLayout, GroupLayout, Layout
+from mamba.scans.nexus.layout import METADATA_KEY, FieldLayout, GroupLayout, Layout
 
 __all__ = ["Grid", "find_edge_energy", "make_grid", "make_layout", "xafs_scan"]
 

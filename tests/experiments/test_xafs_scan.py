@@ -14,7 +14,7 @@ from mamba.config import BUILT_IN_PROFILE, DataConfig, load_profile
 from mamba.errors import BadValue, LimitExceeded
 from mamba.experiments.xafs import make_grid, xafs_scan
 from mamba.scans import BeamlineRunEngine, make_run_engine
-from mamba.scans.nexus_read import read_spectrum
+from mamba.scans.nexus.read import read_spectrum
 from tests.support.simulated import make_spectrometer
 
 

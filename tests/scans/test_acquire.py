@@ -15,8 +15,8 @@ from mamba.errors import BadValue, DataError, FramesMissing, NodeFailed
 from mamba.experiments.xafs import xafs_scan
 from mamba.scans import BeamlineRunEngine, acquire
 from mamba.scans.nexus import combine
-from mamba.scans.nexus_check import validate_file
-from mamba.scans.nexus_read import read_acquisition
+from mamba.scans.nexus.check import validate_file
+from mamba.scans.nexus.read import read_acquisition
 from tests.support.simulated import Camera, make_spectrometer
 
 Documents = list[tuple[str, dict[str, Any]]]

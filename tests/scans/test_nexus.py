@@ -24,8 +24,8 @@ from ophyd.sim import SynAxis, SynGauss
 
 from mamba.experiments.xafs import xafs_scan
 from mamba.scans import BeamlineRunEngine, NexusWriter
-from mamba.scans.nexus_check import validate_file
-from mamba.scans.nexus_layout import FieldLayout, GroupLayout, Layout
+from mamba.scans.nexus.check import validate_file
+from mamba.scans.nexus.layout import FieldLayout, GroupLayout, Layout
 from tests.support.simulated import make_spectrometer
 
 COMMAND = {"command": "RE(scan(…))", "command_id": "c7", "origin": "window", "person": "Grace Hopper"}
@@ -195,7 +195,7 @@ def test_layout_that_is_not_understood_leaves_a_plain_entry(
 
 
 def test_counts_that_are_not_positive_give_not_a_number() -> None:
-    from mamba.scans.nexus_streams import negative_log_ratio
+    from mamba.scans.nexus.streams import negative_log_ratio
 
     result = negative_log_ratio([10.0, 0.0, 5.0, np.nan], [5.0, 5.0, 0.0, 1.0])
     np.testing.assert_allclose(result, [np.log(2), np.nan, np.nan, np.nan])

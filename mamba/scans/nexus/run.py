@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from mamba.devices.names import key_of
 from mamba.scans.documents import find_x_key
-from mamba.scans.nexus_entry import write_configuration, write_start, write_stop
-from mamba.scans.nexus_external import ExternalData
-from mamba.scans.nexus_file import (
+from mamba.scans.nexus.entry import write_configuration, write_start, write_stop
+from mamba.scans.nexus.external import ExternalData
+from mamba.scans.nexus.file import (
     create_file,
     format_time,
     link_field,
@@ -24,8 +24,8 @@ from mamba.scans.nexus_file import (
     set_plot,
     write_field,
 )
-from mamba.scans.nexus_layout import FieldLayout, GroupLayout, Layout, read_layout
-from mamba.scans.nexus_streams import StreamColumns
+from mamba.scans.nexus.layout import FieldLayout, GroupLayout, Layout, read_layout
+from mamba.scans.nexus.streams import StreamColumns
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 
 from mamba.errors import DataError
-from mamba.scans.nexus_file import create_file, link_outside
+from mamba.scans.nexus.file import create_file, link_outside
 
 FIRST_ENTRY = "entry"
 """Name of the first run's entry, which viewers plot by default."""

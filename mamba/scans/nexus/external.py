@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
-from mamba.scans.nexus_file import (
+from mamba.scans.nexus.file import (
     copy_group,
     link_outside,
     list_companions,

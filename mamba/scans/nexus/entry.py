@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
-from mamba.scans.nexus_file import format_time, make_group, write_field
+from mamba.scans.nexus.file import format_time, make_group, write_field
 
 Document = Mapping[str, Any]
 

@@ -14,10 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mamba.scans.nexus_combine import combine
-from mamba.scans.nexus_run import RunFile
-
-__all__ = ["NexusWriter", "combine"]
+from mamba.scans.nexus.run import RunFile
 
 Document = Mapping[str, Any]
 

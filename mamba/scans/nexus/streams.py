@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mamba.devices.names import expression_of
-from mamba.scans.nexus_file import append_rows, describe_field, make_column, make_group
+from mamba.scans.nexus.file import append_rows, describe_field, make_column, make_group
 
 log = logging.getLogger(__name__)
 
