@@ -13,6 +13,7 @@ from traitlets.config import Config
 
 from mamba import __version__
 from mamba.config import Profile
+from mamba.console.output_prompt import QuickDisplayHook
 from mamba.console.short_errors import show_short_errors
 from mamba.errors import FacilityError
 from mamba.runtime import RuntimeDirectory
@@ -47,6 +48,7 @@ class BeamlineShell(TerminalInteractiveShell):
     """
 
     before_exit: Callable[[], None] | None = None
+    displayhook_class = QuickDisplayHook
     _was_closed = False
 
     def _atexit_once(self) -> None:
