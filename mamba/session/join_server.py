@@ -36,6 +36,7 @@ class JoinServer:
     def __init__(self, loop: Loop, path: Path, terminal: Terminal, on_keys: Callable[[bytes], object]) -> None:
         self._loop, self._path, self._terminal, self._on_keys = loop, path, terminal, on_keys
         self._joined: list[_Joined] = []
+        self._farewell = b""
         path.unlink(missing_ok=True)  # ours: the lock says that nobody else runs here
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         previous = os.umask(0o177)
@@ -67,6 +68,9 @@ class JoinServer:
         self._joined.append(joined)
         if self._terminal.backlog:
             joined.send(pack(OUTPUT, self._terminal.backlog))
+        if self._terminal.pid is None and self._farewell:
+            joined.send(self._farewell)
+            joined.close()
 
     def _take(self, joined: _Joined, kind: bytes, data: bytes) -> None:
         if kind == KEYS:
@@ -92,9 +96,15 @@ class JoinServer:
             joined.send(message)
 
     def dismiss(self, reason: str, *, status: int) -> None:
-        """The console has ended: tell everybody why, with the status their program exits with."""
+        """The console has ended: tell everybody why, and who joins before the next one starts.
+
+        Args:
+            reason: what they read.
+            status: their program exits with it.
+        """
+        self._farewell = pack(END, bytes([status]) + reason.encode("utf-8", "replace"))
         for joined in tuple(self._joined):
-            joined.send(pack(END, bytes([status]) + reason.encode("utf-8", "replace")))
+            joined.send(self._farewell)
             joined.close()
 
     def close(self) -> None:

@@ -23,7 +23,7 @@ _MAX_PLAIN_INT_BITS = 1000
 
 
 def encode(value: Any) -> Any:
-    """Turn any value into what `json.dumps(…, allow_nan=False)` accepts; never raises for want of a form."""
+    """Turn any value into what `json.dumps(…, allow_nan=False)` accepts; never raises, whatever the value does."""
     return _Encoder().encode(value, 0)
 
 
@@ -38,8 +38,11 @@ class _Encoder:
     def encode(self, value: Any, depth: int) -> Any:
         if value is None or value is True or value is False:
             return value
-        encoder = _ENCODERS.get(type(value)) or _find_encoder(value)
-        return encoder(self, value, depth)
+        try:
+            encoder = _ENCODERS.get(type(value)) or _find_encoder(value)
+            return encoder(self, value, depth)
+        except Exception:  # noqa: BLE001  # a class that breaks its base's rules; whoever waits must get an answer
+            return _encode_other(self, value, depth)
 
     def take(self, *, items: int = 0, size: int = 0) -> bool:
         """Count against the bounds; False when the value does not fit any more."""
@@ -167,7 +170,8 @@ def _encode_enum(encoder: _Encoder, value: enum.Enum, depth: int) -> Any:
 
 
 def _encode_array(encoder: _Encoder, value: Any, depth: int) -> Any:
-    if value.dtype.hasobject or value.dtype.fields is not None:
+    # the data below the mask of a masked array are no data
+    if value.dtype.hasobject or value.dtype.fields is not None or hasattr(value, "mask"):
         return _encode_other(encoder, value, depth)
     if not encoder.take(size=value.nbytes):
         return _too_large(value, f"shape {value.shape}, {value.dtype}")

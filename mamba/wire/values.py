@@ -7,7 +7,8 @@ object with a `$type`::
     {"$type": "int", "hex": "-0x1f…"}                    more than 1000 bits
     {"$type": "complex", "real": 1.0, "imag": 2.0}
     {"$type": "bytes", "base64": "…"}
-    {"$type": "datetime", "iso": "…"}                    also "date", "time"; {"$type": "timedelta", "seconds": 1.5}
+    {"$type": "datetime", "iso": "…"}                    also "date", "time"
+    {"$type": "timedelta", "parts": [0, 1, 500000]}      days, seconds, microseconds
     {"$type": "path", "path": "…"}
     {"$type": "ndarray", "dtype": "<f8", "shape": [2], "base64": "…"}
     {"$type": "tuple", "items": […]}                     also "set", "frozenset"

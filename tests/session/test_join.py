@@ -97,6 +97,24 @@ def test_a_console_that_dies_says_so(tiny: HostUnderTest) -> None:
         assert child.exitstatus == 1
 
 
+def test_who_joins_a_console_that_has_ended_is_told_and_the_next_one_can_be_joined(tiny: HostUnderTest) -> None:
+    os.kill(tiny.console_pid, signal.SIGKILL)
+    tiny.wait_prompt("dead")
+    with joined(tiny) as child:
+        child.expect("tiny console")
+        child.expect("the console has ended: killed by SIGKILL")
+        child.expect(pexpect.EOF)
+        child.wait()
+        assert child.exitstatus == 1
+    tiny.client.request("session/restart")
+    tiny.wait_prompt()
+    with joined(tiny) as child:
+        child.expect("killed by SIGKILL")
+        child.expect("tiny console")
+        child.send("1 + 1\r")
+        child.expect(r"In \[1\]: 1 \+ 1")
+
+
 def test_a_host_that_dies_gives_the_terminal_back(tiny: HostUnderTest) -> None:
     with joined(tiny) as child:
         child.expect("tiny console")

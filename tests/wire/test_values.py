@@ -184,6 +184,26 @@ def test_anything_else_is_shown(value: Any) -> None:
     assert back.text
 
 
+class _Short(tuple):  # type: ignore[type-arg]
+    _fields = ("a", "b")
+
+
+class _Unread(list):  # type: ignore[type-arg]
+    def __iter__(self) -> Any:
+        raise RuntimeError("not to be read")
+
+
+@pytest.mark.parametrize("value", [_Short([1]), _Unread([1])])
+def test_a_class_that_breaks_the_rules_of_its_base_is_shown_and_the_rest_arrives(value: Any) -> None:
+    shown, rest = decode(json.loads(json.dumps(encode([value, 2]), allow_nan=False)))
+    assert (shown.class_name, rest) == (f"{__name__}.{type(value).__name__}", 2)
+
+
+@pytest.mark.parametrize("value", [np.ma.masked, np.ma.masked_greater([1, 9], 5)])
+def test_what_is_masked_does_not_travel_as_data(value: Any) -> None:
+    assert isinstance(decode(encode(value)), Repr)
+
+
 def test_what_contains_itself_ends() -> None:
     loop: list[Any] = [1]
     loop.append(loop)
