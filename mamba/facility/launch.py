@@ -18,7 +18,7 @@ from typing import Any
 from mamba.errors import AlreadyRunning, NotRunning, ServerFailed
 from mamba.facility.process import find_last_words
 from mamba.facility.progress import load_error
-from mamba.facility.sweep import MARK, make_mark, remove_files, sweep
+from mamba.facility.sweep import MARK, end_processes, find_processes, make_mark, remove_files, sweep
 from mamba.runtime import RuntimeDirectory
 
 STOP_TIMEOUT_S = 30.0
@@ -55,15 +55,22 @@ def start_facility(
     reading, writing = os.pipe()
     with os.fdopen(reading) as lines:
         try:
-            _spawn(runtime, profile, writing, with_console=with_console)
-        finally:
-            os.close(writing)
-        try:
+            try:
+                _spawn(runtime, profile, writing, with_console=with_console)
+            finally:
+                os.close(writing)
             _follow(runtime, lines, on_step)
         except KeyboardInterrupt:
-            with contextlib.suppress(NotRunning):  # it had just failed by itself
-                stop_facility(runtime)
+            _give_up_start(runtime)
             raise
+
+
+def _give_up_start(runtime: RuntimeDirectory) -> None:
+    """Take down what has come up, also a supervisor that does not own the lock yet: only its mark tells of it."""
+    starting = [process for process in find_processes(runtime) if process.name == "supervisor"]
+    end_processes(starting, timeout_s=STOP_TIMEOUT_S)
+    with contextlib.suppress(NotRunning):  # it left nothing
+        stop_facility(runtime)
 
 
 def refuse_second(runtime: RuntimeDirectory) -> None:

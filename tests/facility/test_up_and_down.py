@@ -6,6 +6,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -143,6 +145,22 @@ def test_sigterm_during_start_takes_down_what_came_up(idle: Facility, tmp_path: 
 
     with pytest.raises(FacilityError, match="was told to end while it came up"):
         start_facility(idle.runtime, idle.profile, with_console=False, on_step=end_when_servers_start)
+    assert_nothing_left(idle.runtime)
+
+
+def test_ctrl_c_before_the_supervisor_owns_the_lock_leaves_nothing(idle: Facility) -> None:
+    options = ["--runtime", str(idle.runtime.path), "--profile", str(idle.profile)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "mamba.cli", *options, "up", "--without-console"],
+        env=make_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as up:
+        wait_until(lambda: find_processes(idle.runtime), "the supervisor's program is loading")
+        up.send_signal(signal.SIGINT)
+        assert up.communicate()[1].strip() == "interrupted"
+    assert up.returncode == 130
     assert_nothing_left(idle.runtime)
 
 
