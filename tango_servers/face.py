@@ -21,6 +21,7 @@ from tango_servers.truth import TruthRecord
 
 EVENT_PERIOD_S = 0.2
 """Shortest time between two events of a value that keeps changing (s): windows starve above 5 Hz."""
+_GIVEN = "__given"  # attribute property: the fields of the configuration that our properties gave last
 
 __all__ = ["EVENT_PERIOD_S", "Face", "memory"]
 
@@ -72,14 +73,38 @@ class Face(Device):
         self.push_state()
 
     def configure(self, attribute: str, **wanted: str | float) -> None:
-        """Set fields of an attribute's configuration (unit, min_value, max_value, …) where they differ."""
+        """Give fields of an attribute's configuration (unit, min_value, max_value, …) what the properties say.
+
+        What an administrator wrote there since is kept until the property itself changes, as in the profile.
+
+        Raises:
+            BadValue: Tango does not take it, such as a maximum below the administrator's minimum.
+        """
+        texts = {key: value if isinstance(value, str) else f"{value:.10g}" for key, value in wanted.items()}
+        database = tango.Database()
+        found = database.get_device_attribute_property(self.get_name(), attribute)[attribute]
+        before = dict(line.partition("=")[::2] for line in found.get(_GIVEN, []))
         target = self.get_device_attr().get_attr_by_name(attribute)
         now = target.get_properties(tango.MultiAttrProp())
-        texts = {key: value if isinstance(value, str) else f"{value:.10g}" for key, value in wanted.items()}
-        if any(str(getattr(now, key)) != text for key, text in texts.items()):
-            for key, text in texts.items():
+        given = {key: text for key, text in texts.items() if key not in found or before.get(key) != text}
+        withdrawn = (key for key, text in before.items() if key not in texts and list(found.get(key, [])) == [text])
+        given |= dict.fromkeys(withdrawn, "Not specified")
+        changes = {key: text for key, text in given.items() if str(getattr(now, key)) != text}
+        if changes:
+            for key, text in changes.items():
                 setattr(now, key, text)
-            target.set_properties(now)
+            try:
+                target.set_properties(now)
+            except tango.DevFailed as failure:
+                raise BadValue(
+                    f"{self.get_name()}: {attribute} cannot have {', '.join(f'{k} {t}' for k, t in changes.items())}",
+                    seen=failure.args[0].desc.strip(),
+                    remedy=f"correct the properties or the configuration of {attribute}, and call Init",
+                ) from None
+        if before != texts:
+            database.put_device_attribute_property(
+                self.get_name(), {attribute: {_GIVEN: [f"{key}={text}" for key, text in texts.items()]}}
+            )
 
     def show_set_point(self, attribute: str, value: float | int) -> None:
         """Give the attribute a set point without a write: at start-up, and where a stopped move ended."""

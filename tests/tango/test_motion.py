@@ -62,6 +62,42 @@ def test_a_refused_set_point_moves_nothing(axis: tango.DeviceProxy, target: floa
     assert states.values == []
 
 
+def test_an_administrators_limits_are_kept_until_the_property_changes(
+    axis: tango.DeviceProxy, beamline: TangoFacility
+) -> None:
+    def limits() -> tuple[str, str, str]:
+        config = axis.get_attribute_config("Position")
+        return config.min_value, config.max_value, config.format
+
+    def set_up(**properties: str) -> None:
+        beamline.database.put_device_property(axis.dev_name(), {name: [value] for name, value in properties.items()})
+        axis.Init()
+
+    config = axis.get_attribute_config("Position")
+    config.min_value, config.max_value, config.format = "-12", "10", "%7.3f"
+    axis.set_attribute_config(config)
+    axis.Init()
+    assert limits() == ("-12", "10", "%7.3f")
+    assert beamline.stop(BEAMLINE_SERVER[0]) == 0
+    beamline.start(*BEAMLINE_SERVER)
+    assert limits() == ("-12", "10", "%7.3f")
+    with pytest.raises(tango.DevFailed) as failure:
+        axis.Position = 11.0
+    assert refusal(failure)[0] == "API_WAttrOutsideLimit"
+    set_up(UpperLimit="-15")
+    assert axis.State() == DevState.FAULT  # below the administrator's minimum
+    assert "Position cannot have max_value -15" in axis.Status()
+    set_up(UpperLimit="20")
+    assert limits() == ("-12", "20", "%7.3f")
+    beamline.database.delete_device_property(axis.dev_name(), "UpperLimit")
+    axis.Init()
+    assert limits() == ("-12", "Not specified", "%7.3f")
+    config.min_value, config.max_value, config.format = "", "", ""  # back to the default: the property's
+    axis.set_attribute_config(config)
+    set_up(UpperLimit="25")
+    assert limits() == ("-25", "25", "%.4f")
+
+
 def test_limits_are_the_attribute_s_limits(axis: tango.DeviceProxy) -> None:
     config = axis.get_attribute_config("Position")
     assert (config.min_value, config.max_value, config.unit) == ("-25", "25", "mm")
