@@ -225,10 +225,11 @@ _INTERRUPTED: Rep = {"err": "interrupted", "desc": "the cell was interrupted by 
 
 def _explain_interruption(engine: Any) -> RunPaused | RunError:
     reason = str(getattr(engine, "_reason", "") or "")
-    run = f"run {engine.md.get('scan_id', '')}".rstrip()
+    # before open_run the engine's metadata hold the number of the run before
+    run = f"run {engine.md.get('scan_id', '')}".rstrip() if getattr(engine, "_run_start_uids", ()) else "plan"
     if engine.state == "paused":
         return RunPaused(f"{run}: paused", seen=reason, remedy="resume, stop or abort it: RE.resume(), RE.abort('why')")
-    return RunError(f"{run}: ended before its plan was through", seen=f"{reason or 'no reason given'}")
+    return RunError(f"{run}: ended before it was through", seen=f"{reason or 'no reason given'}")
 
 
 def _describe_syntax_error(error: SyntaxError) -> str:

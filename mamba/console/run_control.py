@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 _SETTLE_S = 5.0
 """How long a run may take to come to rest after a pause: its motors are being stopped."""
+_NO_RUN: dict[str, Any] = {"uid": None, "scan_id": None, "point": 0, "num_points": None}
 _ENDING = ("pausing", "stopping", "aborting", "halting")
 
 
@@ -42,7 +43,7 @@ class RunControl:
         self._changed = threading.Condition()
         self._one_at_a_time = threading.Lock()
         self._calls = 0
-        self._run: dict[str, Any] = {"uid": None, "scan_id": None, "point": 0, "num_points": None}
+        self._run: dict[str, Any] = dict(_NO_RUN)
         self._reason = ""
         self._attach()
 
@@ -74,7 +75,10 @@ class RunControl:
         return str(self.engine.state)
 
     def describe(self) -> dict[str, Any]:
-        """`state, uid, scan_id, point, num_points, reason` of the run that goes on, or of the last one."""
+        """`state, uid, scan_id, point, num_points, reason` of the plan that goes on, or of the last one.
+
+        `uid` and `scan_id` are None as long as it has not opened a run.
+        """
         return {"state": self.state, **self._run, "reason": self._reason}
 
     def is_ending(self) -> bool:
@@ -200,8 +204,8 @@ class RunControl:
                 self._changed.notify_all()
 
     def _see_state(self, new: Any, old: Any) -> None:
-        if old == "idle":
-            self._reason = ""
+        if old == "idle":  # a plan begins; what is told of it until it opens its run is not of the last one
+            self._reason, self._run = "", dict(_NO_RUN)
         with self._changed:
             self._changed.notify_all()
         run = self._run

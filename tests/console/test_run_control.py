@@ -60,6 +60,19 @@ def test_reason_reaches_a_run_without_a_closing_plan(console: ConsoleUnderTest) 
     console.wait_for("cell/done", id=number)
 
 
+def test_a_plan_ended_before_its_run_is_not_taken_for_the_run_before(console: ConsoleUnderTest) -> None:
+    console.run("RE(long_scan(1))")
+    since = len(console.messages)
+    number = console.deliver("RE(sleep(20))")
+    begun = console.wait_for_notice("run/state", since=since, state="running")
+    assert (begun["uid"], begun["id"]) == (None, None)
+    assert console.ask("run/abort", reason="wrong sample")["err"] == ""
+    desc = console.wait_for("cell/done", id=number)["rep"]["desc"]
+    assert desc.startswith("plan: ended before it was through")
+    assert "wrong sample" in desc
+    assert console.run("RE.state")["rep"]["ret"] == "idle"
+
+
 def test_paused_run_resumes_in_a_cell_everybody_sees(console: ConsoleUnderTest) -> None:
     number = begin(console, "RE(long_scan(12))")
     pause(console, number)
