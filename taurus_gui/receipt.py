@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mamba.errors import RunPaused
@@ -26,7 +26,7 @@ class Receipt:
     files: tuple[str, ...] = ()
     err: str = ""
     desc: str = ""
-    result: Any = None
+    result: Any = field(default=None, compare=False)  # an array does not compare to a truth value
 
     @property
     def done(self) -> bool:

@@ -45,6 +45,7 @@ class OperatorWindow(QtWidgets.QMainWindow):
         self.history = History()
         self.run: dict[str, Any] = {}
         self.person = ""
+        self._prompt = ""
         self.dialog: QtWidgets.QDialog | None = None
         self._closed = False
         self.setWindowTitle(f"{profile.title or profile.name}: Mamba")
@@ -162,6 +163,8 @@ class OperatorWindow(QtWidgets.QMainWindow):
             self._show_prompt("")
         elif typ == "devices/changed":
             self.builder.forget_limits()
+            if self._prompt == "starting":  # its script has made the devices
+                self._show_prompt("")
 
     def _show_run(self, run: dict[str, Any]) -> None:
         self.run = run
@@ -173,6 +176,7 @@ class OperatorWindow(QtWidgets.QMainWindow):
         self.run_bar.show_person(person)
 
     def _show_prompt(self, prompt: str) -> None:
+        self._prompt = prompt
         said = {"occupied": "the prompt waits for an answer", "starting": "the console starts", "idle": ""}
         self.run_bar.show_activity(said.get(prompt, prompt))
 

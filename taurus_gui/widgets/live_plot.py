@@ -15,6 +15,9 @@ from taurus_gui.widgets.field import make_label
 _REDRAW_MS = 100
 _MAX_DRAWN = 10_000
 _ENDS = {"success": "done", "abort": "aborted", "fail": "failed"}
+_LOST = "lost, its console ended"
+# a run without an end although its engine is at rest
+_GOES_ON = {"paused": "paused", "aborting": "aborting", "idle": _LOST, "dead": _LOST}
 
 
 class LivePlot(QtWidgets.QWidget):
@@ -61,6 +64,8 @@ class LivePlot(QtWidgets.QWidget):
         if not self.model.take(notice):
             return
         self._dirty = True
+        if notice["typ"] == "scan/start":
+            self._run_state = "running"
         if notice["typ"] in ("scan/start", "scan/descriptor", "mdw/progress"):
             self._offer_axes()
         self.progressed.emit(self.model.done, self.model.total or 0)
@@ -72,8 +77,8 @@ class LivePlot(QtWidgets.QWidget):
         self.redraw()
 
     def show_run_state(self, state: str) -> None:
-        """Take the run engine's state for the title: a paused run says so."""
-        self._run_state = state if state in ("paused", "aborting") else "running"
+        """Take the run engine's state for the title: a paused run says so, and one whose console died in it."""
+        self._run_state = _GOES_ON.get(state, "running")
         self._dirty = True
 
     def _offer_axes(self) -> None:
@@ -132,7 +137,7 @@ class LivePlot(QtWidgets.QWidget):
         if model.counts_frames and model.frames.get("missing"):
             parts.append(f"{model.frames['missing']} missing")
         left = model.seconds_left()
-        if left is not None:
+        if left is not None and self._run_state != _LOST:
             parts.append(f"{say_duration(left)} left")
         self.note.setText(" · ".join(parts))
 

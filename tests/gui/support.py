@@ -32,7 +32,8 @@ _KEYS = {
 class PracticeHost:
     """Serves one runtime directory from a thread; `commands` lists what was injected.
 
-    `point_s` is the time of one point; `hold` is set to let nothing end (commands then run for ever).
+    `point_s` is the time of one point; `hold` is set to let nothing end (commands then run for ever); `prompt` is told
+    instead of what it does.
     """
 
     def __init__(self, runtime: RuntimeDirectory, *, point_s: float = 0.004) -> None:
@@ -42,6 +43,7 @@ class PracticeHost:
         self.history: list[dict[str, Any]] = []
         self.limits = {"M.energy": {"low": 5.0, "high": 20.0, "unit": "keV"}}
         self.person = "default"
+        self.prompt = ""
         self.run: dict[str, Any] = {"state": "idle", "uid": None, "reason": ""}
         self.last_run: dict[str, Any] | None = None
         self._logged_in = False
@@ -117,7 +119,7 @@ class PracticeHost:
     def _state(self, _call: Call) -> Any:
         self.requests.append("state")
         return {
-            "prompt": "running" if self._jobs else "idle",
+            "prompt": self.prompt or ("running" if self._jobs else "idle"),
             "running": None,
             "waiting": [],
             "run": self.run,

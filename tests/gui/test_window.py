@@ -3,11 +3,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from PyQt5 import QtTest
 from taurus.external.qt import QtCore, QtWidgets
 
 from mamba.config import Profile
 from mamba.runtime import RuntimeDirectory
+from mamba.wire.values import encode
 from taurus_gui.operator import Operator
 from taurus_gui.widgets.history import COLUMNS
 from tests.gui.conftest import opened_window
@@ -150,6 +152,37 @@ def test_who_comes_late_sees_the_run_and_the_history(
         assert late.window.plot.model.columns == operator.window.plot.model.columns
         assert late.window.history.table.rowCount() == 2
         assert result_cell(late, 1, "Result") == "ZeroDivisionError: division by zero"
+
+
+def test_a_run_whose_console_dies_is_lost_also_for_who_asks_later(operator: Operator, host: PracticeHost) -> None:
+    window = operator.window
+    host.publish("scan/start", id=9, uid="u", plan="scan", num_points=30, motors=[], detectors=[], x=None)
+    host.publish("run/state", state="running", uid="u", id=9, reason="")
+    operator.wait_until(lambda: window.plot.title.text() == "Run 9 · scan · running", what="the run")
+    host.publish("session/died", reason="killed by SIGKILL")
+    lost = "Run 9 · scan · lost, its console ended"
+    operator.wait_until(lambda: window.plot.title.text() == lost, what="the loss of the run")
+    host.prompt = "starting"
+    host.publish("session/started", pid=1)
+    operator.wait_until(lambda: "starts" in window.run_bar.activity.text(), what="the new console")
+    assert window.plot.title.text() == lost
+    host.publish("devices/changed", devices={})
+    operator.wait_until(lambda: not window.run_bar.activity.text(), what="its devices")
+
+
+def test_results_that_are_arrays_or_nan_are_read_twice(operator: Operator, host: PracticeHost) -> None:
+    table = operator.window.history.table
+    for n, value in enumerate((np.zeros(3), np.nan, "last"), start=1):
+        receipt = {"id": f"r-{n}", "n": n, "text": "x", "origin": "console", "rep": {"err": "", "ret": encode(value)}}
+        host.history.append(receipt)
+        host.publish("cmd/done", **receipt)
+    operator.wait_until(lambda: table.rowCount() == 3, what="the receipts")
+    changed: list[object] = []
+    operator.window.commander.receipt_changed.connect(changed.append)
+    host.history.append({**receipt, "id": "r-4", "n": 4})
+    operator.window.backend.load_state()
+    operator.wait_until(lambda: table.rowCount() == 4, what="the receipt that only the state told")
+    assert len(changed) == 1
 
 
 def test_a_gap_in_the_notices_makes_the_window_ask_again(operator: Operator, host: PracticeHost) -> None:
