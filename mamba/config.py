@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mamba.errors import ProfileError, find_nearest
 
@@ -37,6 +37,14 @@ class TangoConfig(_Model):
             raise ValueError("write 'embedded' or HOST:PORT")
         return host
 
+    @field_validator("port", mode="before")
+    @classmethod
+    def _is_port(cls, port: object) -> object:
+        # asked before pydantic would take true for 1, and name the parts of the union in its message
+        if port != "auto" and not (type(port) is int and 0 < port < 2**16):
+            raise ValueError("write 'auto' or a number from 1 to 65535")
+        return port
+
 
 class ServerDevice(_Model):
     """One Tango device of a server."""
@@ -46,11 +54,21 @@ class ServerDevice(_Model):
     properties: dict[str, PropertyValue] = {}
 
 
+def _check_parts(name: str, form: str) -> str:
+    if name.count("/") != form.count("/") or not all(name.split("/")) or any(map(str.isspace, name)):
+        raise ValueError(f"write {form}")
+    return name
+
+
+ServerName = Annotated[str, AfterValidator(lambda name: _check_parts(name, "SERVER/INSTANCE"))]
+DeviceName = Annotated[str, AfterValidator(lambda name: _check_parts(name, "DOMAIN/FAMILY/MEMBER"))]
+
+
 class ServerConfig(_Model):
     """One device server, started and supervised; its key in the profile is SERVER/INSTANCE."""
 
     module: str = Field(description="Python module, run as 'python -m MODULE INSTANCE'")
-    devices: dict[str, ServerDevice] = Field(description="Tango device name → class and properties")
+    devices: dict[DeviceName, ServerDevice] = Field(description="Tango device name → class and properties")
 
 
 class DeviceConfig(_Model):
@@ -91,7 +109,7 @@ class Profile(_Model):
     facility: str = ""
     person: str = Field("", description="who measures, until somebody logs in; empty: the login name")
     tango: TangoConfig = TangoConfig()
-    servers: dict[str, ServerConfig] = {}
+    servers: dict[ServerName, ServerConfig] = {}
     devices: DevicesConfig = DevicesConfig()
     console: ConsoleConfig
     data: DataConfig = DataConfig()
@@ -99,9 +117,6 @@ class Profile(_Model):
 
     @model_validator(mode="after")
     def _names(self) -> Profile:
-        for key in self.servers:
-            if key.count("/") != 1 or not all(key.split("/")):
-                raise ValueError(f"server {key!r}: write SERVER/INSTANCE")
         for group, devices in (("M", self.devices.M), ("D", self.devices.D)):
             for key in devices:
                 if not all(part.isidentifier() for part in key.split(".")):
@@ -191,7 +206,7 @@ def _explain(path: Path, root: yaml.Node, error: ValidationError) -> ProfileErro
     first = min(problems, key=lambda p: (p["type"] != "extra_forbidden", find_line(root, p["loc"])))
     location = first["loc"]
     where = f"profile {path} line {find_line(root, location)}"
-    name = ".".join(str(step) for step in location) or "profile"
+    name = ".".join(str(step) for step in location if step != "[key]") or "profile"
     more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
     if first["type"] == "extra_forbidden":
         nearest = find_nearest(str(location[-1]), _known_keys(location[:-1]))
@@ -202,7 +217,7 @@ def _explain(path: Path, root: yaml.Node, error: ValidationError) -> ProfileErro
     return ProfileError(
         f"{where}: {name!r} cannot be used{more}",
         seen=seen if len(seen) < 80 else seen[:77] + "…",
-        remedy=first["msg"],
+        remedy=first["msg"].removeprefix("Value error, "),
     )
 
 

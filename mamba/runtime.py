@@ -117,10 +117,10 @@ class RuntimeDirectory:
         part.replace(self.path / f"{name}.json")
 
     def read_state(self, name: str) -> dict[str, Any] | None:
-        """Read `name`.json, None where it was never written."""
+        """Read `name`.json, None where it was never written, or not to its end when the machine's power failed."""
         try:
             state: dict[str, Any] = json.loads((self.path / f"{name}.json").read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, json.JSONDecodeError):
             return None
         return state
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from mamba.cli.settings import Settings
-from mamba.errors import MambaError, NotRunning
+from mamba.errors import FacilityError, MambaError, NotRunning
 
 DONE, FAILED, USAGE, NOT_RUNNING, INTERRUPTED = 0, 1, 2, 3, 130
 """Exit codes; docs/reference/exit-codes.md says when each is given."""
@@ -89,5 +89,15 @@ def _run(arguments: list[str] | None) -> int:
         return NOT_RUNNING if isinstance(error, NotRunning) else FAILED
     except BrokenPipeError:
         sys.stderr.close()  # the reader of a pipe went away; Python would complain once more at its exit
+        return FAILED
+    except OSError as error:
+        if error.filename is None:
+            raise  # nothing a person could look at: a defect
+        what = FacilityError(
+            f"{error.filename}: cannot be used",
+            seen=error.strerror or type(error).__name__,
+            remedy="see its rights and those of the folders above it, or name another folder with --runtime",
+        )
+        click.echo(str(what), err=True)
         return FAILED
     return result if isinstance(result, int) else DONE

@@ -8,7 +8,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from mamba.errors import PortTaken
+from mamba.errors import FacilityError, PortTaken
 
 LOOPBACK = "127.0.0.1"
 
@@ -24,9 +24,20 @@ def is_ready(log: str) -> bool:
 
 
 def set_wal_mode(file: Path) -> None:
-    """Switch the file to write-ahead logging, which stays; several times more writes a second than the default."""
-    with closing(sqlite3.connect(file, timeout=5.0)) as connection:
-        connection.execute("pragma journal_mode=wal")
+    """Switch the file to write-ahead logging, which stays; several times more writes a second than the default.
+
+    Raises:
+        FacilityError: the file cannot be written, or is no database.
+    """
+    try:
+        with closing(sqlite3.connect(file, timeout=5.0)) as connection:
+            connection.execute("pragma journal_mode=wal")
+    except sqlite3.Error as error:
+        raise FacilityError(
+            f"Tango database: its file {file} cannot be used",
+            seen=str(error),
+            remedy="see its rights and the room on the disk, or move it away: the next 'up' makes one from the profile",
+        ) from None
 
 
 def close_wal(file: Path) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import socket
+import sqlite3
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -91,6 +92,8 @@ class Supervisor:
 
     async def _start_database(self) -> None:
         since_s = time.monotonic()
+        if self.runtime.database.exists():
+            database.set_wal_mode(self.runtime.database)  # tells what is wrong with it more clearly than the server
         port = self.profile.tango.port
         self._port = database.reserve_port(0 if port == "auto" else port)
         number = self._port.getsockname()[1]
@@ -286,7 +289,10 @@ class Supervisor:
         if self._port is not None:
             self._port.close()
         if self.runtime.database.exists():
-            database.close_wal(self.runtime.database)
+            try:
+                database.close_wal(self.runtime.database)
+            except sqlite3.Error as error:  # nothing is lost: whoever opens the file next reads the log beside it
+                log.warning("%s: its write-ahead log stays: %s", self.runtime.database, error)
         (self.runtime.path / f"{STATE}.json").unlink(missing_ok=True)
 
     def _write_state(self) -> None:

@@ -80,6 +80,33 @@ def test_fixed_port_is_used(idle: Facility, tmp_path: Path) -> None:
     assert idle.tango_host == f"127.0.0.1:{port}"
 
 
+def test_database_file_that_is_none_is_named(idle: Facility) -> None:
+    idle.runtime.database.write_text("this was a database, before the disk was full\n" * 20)
+    result = idle.mambactl("up", "--without-console")
+    assert result.returncode == 1
+    what, seen, remedy = result.stderr.splitlines()
+    assert what == f"Tango database: its file {idle.runtime.database} cannot be used"
+    assert (seen, remedy[:9]) == ("  seen: file is not a database", "  do:   s")
+    assert_nothing_left(idle.runtime)
+
+
+@pytest.mark.parametrize("command", ["up", "status", "down", "doctor"])
+def test_runtime_directory_that_cannot_be_used_is_named(command: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    unusable = tmp_path / "file" / "run"
+    result = subprocess.run(
+        [sys.executable, "-m", "mamba.cli", "--runtime", str(unusable), command],
+        env=make_environment(),
+        capture_output=True,
+        text=True,
+        timeout=20.0,
+        check=False,
+    )
+    assert result.returncode == (0 if command == "down" else 1)
+    assert str(unusable) in (result.stdout if command == "down" else result.stderr)
+    assert len(result.stderr.splitlines()) <= 5
+
+
 def test_server_that_ends_at_once_is_named_with_its_last_words(idle: Facility, tmp_path: Path) -> None:
     write_profile(tmp_path, module="broken_server")
     result = idle.mambactl("up", "--without-console")

@@ -58,7 +58,14 @@ def test_paths_are_relative_to_the_profile(write, tmp_path):
         ("startup: gone.py", "startup: startup.py", "line 11: the start-up script is missing"),
         ("name: test\nname: twice", "name: test", "line 2: 'name' stands twice\n  seen: first on line 1"),
         ("stage.2x:", "stage.x:", "device M.stage.2x: not a Python name"),
-        ("Motion:", "Motion/one:", "server 'Motion': write SERVER/INSTANCE"),
+        (
+            "Motion:",
+            "Motion/one:",
+            "line 3: 'servers.Motion' cannot be used\n  seen: 'Motion'\n  do:   write SERVER/INSTANCE",
+        ),
+        ("test axis:", "test/axis/1:", "line 6: 'servers.Motion/one.devices.test axis' cannot be used"),
+        ("tango: {port: 99999}\nservers:", "servers:", "seen: 99999\n  do:   write 'auto' or a number from 1 to 65535"),
+        ("tango: {port: true}\nservers:", "servers:", "line 2: 'tango.port' cannot be used"),
         ("name: [", "name: test", "is not YAML"),
     ],
 )

@@ -72,3 +72,9 @@ def test_state_is_replaced_whole(tmp_path):
     runtime.write_state("facility", {"pid": 2})
     assert runtime.read_state("facility") == {"pid": 2}
     assert sorted(f.name for f in runtime.path.iterdir()) == ["facility.json", "logs", "mdw", "truth"]
+
+
+def test_a_state_cut_short_by_a_power_failure_is_none(tmp_path):
+    runtime = RuntimeDirectory.create(tmp_path / "run")
+    (runtime.path / "facility.json").write_text('{"pid": 1')
+    assert runtime.read_state("facility") is None
