@@ -68,12 +68,12 @@ class JoinServer:
         self._joined.append(joined)
         if self._terminal.backlog:
             joined.send(pack(OUTPUT, self._terminal.backlog))
-        if self._terminal.pid is None and self._farewell:
-            joined.send(self._farewell)
-            joined.close()
 
     def _take(self, joined: _Joined, kind: bytes, data: bytes) -> None:
-        if kind == KEYS:
+        if self._terminal.pid is None and self._farewell:  # not before it spoke: its words would meet a closed door
+            joined.send(self._farewell)
+            joined.close()
+        elif kind == KEYS:
             self._on_keys(data)
         elif kind == SIZE:
             joined.size = unpack_size(data)
