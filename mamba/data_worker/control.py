@@ -17,6 +17,7 @@ import secrets
 import shutil
 import tempfile
 import threading
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,16 @@ _busy = threading.Lock()
 class Armed:
     """A graph that runs, or ran; made by `arm`."""
 
-    def __init__(self, graph: Graph, job: Job, *, endpoint: str, detector: DataFormat, folder: Path) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        job: Job,
+        *,
+        endpoint: str,
+        detector: DataFormat,
+        folder: Path,
+        end_detector: Callable[[], int | None],
+    ) -> None:
         self.graph, self.job = graph, job
         self._folder = folder
         self._orders = _plan_orders(graph, job, detector, folder)
@@ -60,6 +70,7 @@ class Armed:
             file=job.file,
             frames=job.frames,
             recover=self._recover,
+            end_detector=end_detector,
             on_progress=self._publish,
             on_end=self._free_actors,
         )
@@ -205,6 +216,7 @@ def arm(
     file: Path,
     device: str = "",
     metadata: dict[str, Any] | None = None,
+    end_detector: Callable[[], int | None] = lambda: None,
 ) -> Armed:
     """Make a graph ready for a detector that is armed; returns when every node is.
 
@@ -217,6 +229,8 @@ def arm(
         file: the raw file; must not exist.
         device: name of the camera, for notices and the file.
         metadata: JSON-able facts about the run, kept in the file.
+        end_detector: called from another thread when the graph failed: ends the detector and returns how many frames it
+            had produced, so that the ledger names those that no node ever saw; None where it cannot be asked.
 
     Raises:
         GraphInvalid: the graph does not fit what the camera sends.
@@ -230,7 +244,9 @@ def arm(
     plan_formats(graph, detector)
     with _busy:
         _runner.start_groups(sorted({graph.group_of(node.name) for node in graph.nodes}))
-        armed = Armed(graph, job, endpoint=endpoint, detector=detector, folder=_make_folder())
+        armed = Armed(
+            graph, job, endpoint=endpoint, detector=detector, folder=_make_folder(), end_detector=end_detector
+        )
         armed.start()
     return armed
 

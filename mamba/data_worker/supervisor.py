@@ -72,6 +72,7 @@ class Supervisor(threading.Thread):
         frames: how many were asked for.
         recover: finishes the file when its writer died.
         on_progress: told at most five times a second.
+        end_detector: after a failure, ends the detector and says how many frames it had produced; None: not known.
         on_end: told once, with the nodes that are dead, before `done` is set; frees the actors.
     """
 
@@ -85,12 +86,14 @@ class Supervisor(threading.Thread):
         file: Path,
         frames: int,
         recover: Recover,
+        end_detector: Callable[[], int | None],
         on_progress: Callable[[Progress], None],
         on_end: Callable[[set[str]], None],
     ) -> None:
         super().__init__(name="mdw supervisor", daemon=True)
         self._source, self._sink, self._file, self._frames = source, sink, file, frames
         self._recover, self._on_progress, self._on_end = recover, on_progress, on_end
+        self._end_detector = end_detector
         self._context: zmq.Context[Socket] = zmq.Context(1)
         self._socket, self._monitor = open_socket(self._context, zmq.ROUTER)
         self._socket.set(zmq.ROUTER_MANDATORY, 1)
@@ -261,6 +264,9 @@ class Supervisor(threading.Thread):
             self._post(node, {"typ": "stop", "reason": reason})
 
     def _settle(self) -> None:
+        if self.failure is not None and self._first:
+            # a dead source says nothing of the frames that were sent and that it never saw
+            self._book.declare(self._end_detector() or 0)
         missing = self._book.settle(last_node=self._sink, reason=self._reason or "not acknowledged")
         written, seconds = len(self._book.written), max(0.0, self._last - self._first)
         account: Account = {

@@ -240,6 +240,7 @@ class Camera(TangoDevice):
                     file=self._next_file(),
                     device=self.name,
                     metadata=dict(self.metadata),
+                    end_detector=self._abort_camera,
                 )
                 if self._cancelled:
                     raise DeviceFault(f"{self.name}: not started", seen="it was stopped while it was being armed")

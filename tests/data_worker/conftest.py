@@ -75,7 +75,13 @@ def start(ray_once: None, tmp_path: Path) -> Iterator[Start]:
     """Start a detector process and a graph for it: `start(graph, file=…, frames=…, …)`."""
     with ExitStack() as stack:
 
-        def begin(graph: Graph | None = None, *, file: Path | None = None, **feed: Any) -> tuple[Feeder, Armed]:
+        def begin(
+            graph: Graph | None = None,
+            *,
+            file: Path | None = None,
+            end_detector: Callable[[], int | None] = lambda: None,
+            **feed: Any,
+        ) -> tuple[Feeder, Armed]:
             feeder = stack.enter_context(Feeder(**feed))
             armed = arm(
                 graph or make_graph(),
@@ -86,6 +92,7 @@ def start(ray_once: None, tmp_path: Path) -> Iterator[Start]:
                 file=file or tmp_path / "raw.h5",
                 device="D.camera",
                 metadata={"sample": "copper"},
+                end_detector=end_detector,
             )
             stack.callback(armed.close)
             feeder.start()

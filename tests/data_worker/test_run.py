@@ -230,6 +230,19 @@ def test_a_file_size_limit_is_a_full_disk(start: Start) -> None:
     control._runner.kill("file")  # it would keep the limit
 
 
+def test_frames_that_a_dead_source_never_saw_are_named(start: Start) -> None:
+    produced = 90_000  # as a camera says that is asked when everything has failed
+    feeder, armed = start(frames=100_000, period_s=0.005, end_detector=lambda: produced)
+    await_written(armed, 20)
+    os.kill(pid_of("intake"), signal.SIGKILL)
+    with pytest.raises(NodeFailed, match="its actor died"):
+        armed.wait(10)
+    ledger = armed.ledger
+    assert ledger is not None
+    assert (ledger.produced, ledger.missing[-1].last) == (produced, produced - 1)
+    check_file(ledger, feeder.feed.shape)
+
+
 def test_all_of_ray_killed_ends_the_run_and_the_next_graph_starts_it_anew(start: Start, tmp_path: Path) -> None:
     feeder, armed = start(frames=100_000, period_s=0.005)
     await_written(armed, 20)

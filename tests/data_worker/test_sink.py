@@ -18,9 +18,9 @@ ROWS = DataFormat((2,), "uint64", "zmq", 4, 64)
 ACCOUNT = {"produced": 8, "written": 7, "missing": [[3, 3, "camera", "drop"]], "duplicates": 1, "reason": ""}
 
 
-def open_sink(path: Path) -> Hdf5Sink:
+def open_sink(path: Path, *, asked: int = 8) -> Hdf5Sink:
     sink = Hdf5Sink("file", Hdf5Parameters(spare_mib=1))
-    sink.open(Job(1, 8, path, "D.camera", "graph", {"a": 1}, {"sums": ["p", "q"]}), {"camera": FORM, "sums": ROWS})
+    sink.open(Job(1, asked, path, "D.camera", "graph", {"a": 1}, {"sums": ["p", "q"]}), {"camera": FORM, "sums": ROWS})
     return sink
 
 
@@ -54,6 +54,13 @@ def test_rows_follow_their_frames_whatever_comes_first(tmp_path: Path) -> None:
         assert data["frames"].chunks == (1, 4, 6)
         assert file["entry/mdw/missing/node"][:].tolist() == [b"camera"]
         assert file["entry/mdw/duplicates"][()] == 1
+
+
+def test_a_huge_request_takes_no_memory_before_its_frames_come(tmp_path: Path) -> None:
+    sink = open_sink(tmp_path / "a.h5", asked=10**12)
+    sink.process(frames(0, 4))
+    assert sink.flush() == [(0, 4)]
+    assert sink.close({**ACCOUNT, "produced": 4, "written": 4, "missing": []})["frames"].shape == (4, 4, 6)
 
 
 def test_more_frames_than_asked_for_are_kept(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from mamba.errors import DataError, DiskFull, GraphInvalid
 _RESERVED = ("frames", "frame_number")
 _ROWS = 4096
 """Rows of the small datasets held and stored together."""
+_ROWS_AT_FIRST = 2**20
 
 
 class Hdf5Parameters(NodeParameters):
@@ -72,7 +73,9 @@ class Hdf5Sink(Sink):
         self._file.id.set_mdc_config(config)
         self._tables = {name: form for name, form in inputs.items() if name in job.columns}
         self._form = next(form for name, form in inputs.items() if name not in job.columns)
-        self._rows = np.full(max(job.frames, _ROWS), -1, dtype=np.int64)  # frame number → row
+        # a slip of the keyboard may ask for 10^12 frames: the tables grow when that many really come
+        at_first = min(max(job.frames, _ROWS), _ROWS_AT_FIRST)
+        self._rows = np.full(at_first, -1, dtype=np.int64)  # frame number → row
         self._numbers = np.empty(self._rows.size, dtype=np.int64)  # row → frame number
         self._values = {n: np.full((self._rows.size, *form.shape), np.nan) for n, form in self._tables.items()}
         self._count = self._flushed = self._oldest_change = 0
