@@ -150,7 +150,7 @@ class TangoSignal(Signal):
         if not info.writable:
             raise BadValue(f"{self.name}: is read only", remedy="set something else")
         if info.labels:
-            if isinstance(value, str) and value not in info.labels:
+            if value not in info.labels:
                 raise BadValue(f"{self.name}: cannot be {value!r}", remedy=f"choose of {', '.join(info.labels)}")
             return
         if info.rank or info.dtype not in ("number", "integer"):

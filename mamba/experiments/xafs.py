@@ -47,7 +47,7 @@ def xafs_scan(
         The uid of the run.
 
     Raises:
-        LimitExceeded: a point lies outside the limits of `energy`; nothing moved.
+        LimitExceeded: a point lies outside the limits of `energy`, or a time outside those of a counter.
         BadValue: no detectors, no such edge, or a factor that makes no sense; nothing moved.
     """
     detectors = list(detectors)
@@ -55,12 +55,15 @@ def xafs_scan(
         raise BadValue("xafs_scan: no detectors", remedy="give the ion chambers: xafs_scan([D.i0, D.i1], M.energy)")
     grid = make_grid(element, edge, k_max=k_max, time_scale=time_scale)
     _check_limits(energy, grid)
+    counting = [detector.count_time for detector in detectors if hasattr(detector, "count_time")]
+    for signal in counting:
+        for time_s in (float(grid.times_s.min()), float(grid.times_s.max())):
+            signal.check_value(time_s)
     metadata = {**_describe_run(detectors, energy, grid), **(md or {})}
 
     @preprocessors.stage_decorator([*detectors, energy])
     @preprocessors.run_decorator(md=metadata)
     def measure() -> Plan:
-        counting = [detector.count_time for detector in detectors if hasattr(detector, "count_time")]
         last_time_s = None
         for energy_kev, time_s in zip(grid.energies_kev.tolist(), grid.times_s.tolist(), strict=True):
             yield Msg("checkpoint")

@@ -30,6 +30,8 @@ PRE_EDGE_EV = (-150.0, -20.0, 5.0)
 EDGE_REGION_EV = (-20.0, 30.0, 0.25)
 """From, to, step across the edge: finer than the 2.1 eV that core hole and monochromator smear out at Cu K."""
 
+_LARGEST_K_MAX = 50.0
+
 Floats = NDArray[np.float64]
 
 
@@ -155,6 +157,10 @@ def make_energies_ev(
         BadValue: the k region would be empty.
     """
     k_first = float(wave_number_of_energy(e0_ev + edge_region[1], e0_ev=e0_ev))
+    if not k_max <= _LARGEST_K_MAX:  # which nan is not either
+        raise BadValue(
+            f"k_max {k_max:g} Å⁻¹: no spectrum goes that far", remedy=f"take up to {_LARGEST_K_MAX:g}, mostly 12 to 16"
+        )
     if k_max <= k_first:
         raise BadValue(
             f"k_max {k_max:g} Å⁻¹: nothing lies after the edge region",

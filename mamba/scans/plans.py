@@ -13,6 +13,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Generator
+from numbers import Real
 from typing import Any
 
 from bluesky import plan_stubs, plans, preprocessors
@@ -100,10 +101,11 @@ def acquire(
 
 
 def _check(camera: Any, *, frames: int, exposure_s: float | None, period_s: float) -> None:
-    if isinstance(frames, bool) or frames != int(frames) or frames < 1:
+    # what comes from a prompt may be anything, whatever the annotations say; nan and inf have no remainder of 0
+    if isinstance(frames, bool) or not isinstance(frames, Real) or frames % 1 != 0 or frames < 1:
         raise BadValue(f"{camera.name}: cannot take {frames!r} frames", remedy="ask for one frame or more")
     for name, value in (("exposure_s", exposure_s), ("period_s", period_s)):
-        if value is not None and not 0 <= value < float("inf"):
+        if value is not None and not (isinstance(value, Real) and 0 <= value < float("inf")):
             raise BadValue(f"{camera.name}: {name} cannot be {value!r}", remedy="give seconds, 0 or more")
 
 

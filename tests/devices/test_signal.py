@@ -87,6 +87,8 @@ def test_an_enum_goes_by_its_labels(rig_signal):
     assert gain.describe()["D_gain"]["dtype"] == "string"
     with pytest.raises(BadValue, match=r"D\.gain: cannot be 'medium'\n  do:   choose of low, high"):
         gain.put("medium")
+    with pytest.raises(BadValue, match=r"D\.gain: cannot be 1\n  do:   choose of low, high"):
+        gain.put(1)
 
 
 def test_an_array_has_a_shape(rig_signal):

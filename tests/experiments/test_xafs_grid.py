@@ -75,7 +75,10 @@ def test_unknown_edges_are_refused() -> None:
             find_edge_energy(element, edge)
 
 
-@pytest.mark.parametrize("arguments", [{"k_max": 2.0}, {"time_scale": 0.0}, {"time_scale": float("nan")}])
+@pytest.mark.parametrize(
+    "arguments",
+    [{"k_max": 2.0}, {"k_max": float("nan")}, {"k_max": 1e9}, {"time_scale": 0.0}, {"time_scale": float("nan")}],
+)
 def test_senseless_ranges_are_refused(arguments: dict[str, float]) -> None:
     with pytest.raises(BadValue):
         make_grid("Cu", "K", **arguments)

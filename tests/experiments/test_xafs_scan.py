@@ -59,6 +59,20 @@ def test_scan_beyond_a_limit_moves_nothing(engine: BeamlineRunEngine, limits: tu
     assert list(engine.writer.directory.glob("*.nxs")) == []
 
 
+def test_a_time_that_no_counter_takes_moves_nothing(engine: BeamlineRunEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    energy, i0, i1 = make_spectrometer()
+
+    def refuse(value: float) -> None:
+        if value > 3600:
+            raise LimitExceeded(f"D_i0_count_time: cannot go to {value:g} s")
+
+    monkeypatch.setattr(i0.count_time, "check_value", refuse)
+    with pytest.raises(LimitExceeded, match="D_i0_count_time"):
+        engine(xafs_scan([i0, i1], energy, time_scale=1000.0))
+    assert energy.moves == []
+    assert list(engine.writer.directory.glob("*.nxs")) == []
+
+
 def test_equal_limits_mean_none(engine: BeamlineRunEngine) -> None:
     energy, i0, i1 = make_spectrometer()
     energy.limits = (0.0, 0.0)  # type: ignore[misc]

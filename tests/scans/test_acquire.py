@@ -161,7 +161,8 @@ def test_failed_acquisition_still_says_what_became_of_its_frames(
 
 @pytest.mark.parametrize(
     "arguments", [{"frames": 0}, {"frames": -1}, {"frames": 1.5}, {"frames": True}, {"frames": 5, "period_s": -1},
-                  {"frames": 5, "exposure_s": float("nan")}],
+                  {"frames": 5, "exposure_s": float("nan")}, {"frames": "ten"}, {"frames": None},
+                  {"frames": float("nan")}, {"frames": float("inf")}, {"frames": 5, "exposure_s": "1"}],
 )  # fmt: skip
 def test_senseless_settings_arm_nothing(engine: BeamlineRunEngine, camera: Camera, arguments: dict[str, Any]) -> None:
     with pytest.raises(BadValue, match="D_camera"):
