@@ -121,7 +121,10 @@ def _check_running(survey: Survey, runtime: RuntimeDirectory) -> Iterator[Findin
     for process in state["processes"]:
         fine = process["state"] == "running"
         words = f"{process['name']}: {process['state']}, process {process['pid']}, restarts {process['restarts']}"
-        yield Finding("ok" if fine else "broken", words, "" if fine else f"read {process['log']}")
+        remedy = f"read {process['log']}"
+        if process["state"] == "failed":
+            remedy += "; 'mambactl down' and 'up' start it anew"
+        yield Finding("ok" if fine else "broken", words, "" if fine else remedy)
     yield from _check_tango(survey, runtime)
     if state["with_console"]:
         yield from _check_console(survey)
@@ -150,7 +153,10 @@ def _check_tango(survey: Survey, runtime: RuntimeDirectory) -> Iterator[Finding]
         name, seen = device["name"] or device["tango"], device["state"]
         words = f"{name}: {seen} {device['status'] or device['why']}".rstrip()
         if seen in ("FAULT", "UNREACHABLE", "UNKNOWN"):
-            yield Finding("broken", words, f"Init the device, or restart its server; Tango name {device['tango']}")
+            remedy = f"Init the device, or restart its server; Tango name {device['tango']}"
+            if "not defined in the database" in words:
+                remedy = f"mend the name {device['tango']} in the profile, or register it in the database"
+            yield Finding("broken", words, remedy)
         else:
             yield Finding("ok", words)
 
@@ -165,7 +171,9 @@ def _check_console(survey: Survey) -> Iterator[Finding]:
         )
     elif console["prompt"] in ("dead", "starting"):
         yield Finding(
-            "broken", f"console: its prompt is {console['prompt']}", "see the transcript in logs/console.transcript"
+            "broken",
+            f"console: its prompt is {console['prompt']}",
+            "see the transcript in logs/console.transcript; 'mambactl down' and 'up' start it anew",
         )
     else:
         yield Finding("ok", f"console answers, prompt {console['prompt']}")

@@ -159,11 +159,20 @@ def _find_obstacle(database: tango.Database, host: str, server: dict[str, Any]) 
             info = database.get_device_info(device)
             # A server killed with SIGKILL stays "exported": only the process id tells the old from the new.
             if not info.exported or info.pid != server["pid"]:
-                return f"{device} is not exported yet"
+                return f"{device} is not exported yet{_find_unknown_class(host, info)}"
             _connect(host, device).ping()
         except tango.DevFailed as failed:
             return f"{device}: {read_reason(failed)}"
     return ""
+
+
+def _find_unknown_class(host: str, info: tango.DbDevFullInfo) -> str:
+    """Why a device will never be exported: its server runs and has no such class; empty when that is not so."""
+    try:
+        classes = list(_connect(host, f"dserver/{info.ds_full_name}").command_inout("QueryClass"))
+    except tango.DevFailed:
+        return ""  # the server does not run yet
+    return "" if info.class_name in classes else f": its server has no class {info.class_name!r}"
 
 
 def _connect(host: str, device: str) -> tango.DeviceProxy:

@@ -14,6 +14,7 @@ import pytest
 import tango
 
 from mamba.facility.sweep import find_processes
+from mamba.facility.tango_admin import await_servers
 from tests.support.facility import Facility, wait_until
 
 
@@ -108,6 +109,30 @@ def test_killed_database_comes_back_on_its_port(running: Facility) -> None:
     wait_until(runs_again, "the database runs again")
     assert running.tango_host == host
     assert running.mambactl("status").returncode == 0
+
+
+def test_a_class_that_the_server_lacks_is_named(running: Facility) -> None:
+    host, _, port = running.tango_host.partition(":")
+    database = tango.Database(host, int(port))
+    info = tango.DbDevInfo()
+    info.name, info._class, info.server = "t/a/9", "Tyni", "Tiny/a"
+    database.add_device(info)
+    try:
+        pid = running.find_process("Tiny/a")["pid"]
+        waiting = await_servers(running.tango_host, {"Tiny/a": {"pid": pid, "devices": ["t/a/9"]}}, 0.3, lambda _: None)
+    finally:
+        database.delete_device("t/a/9")
+    assert waiting == {"Tiny/a": "t/a/9 is not exported yet: its server has no class 'Tyni'"}
+
+
+def test_doctor_tells_to_mend_a_name_the_database_does_not_know(running: Facility) -> None:
+    text = running.profile.read_text()
+    running.profile.write_text(text.replace("{tango: t/a/1,", "{tango: t/gone/1,", 1))
+    try:
+        result = running.mambactl("doctor")
+    finally:
+        running.profile.write_text(text)
+    assert "do: mend the name t/gone/1 in the profile" in result.stdout
 
 
 def test_doctor_names_a_server_that_hangs(running: Facility) -> None:
