@@ -113,7 +113,12 @@ class Profile(_Model):
     devices: DevicesConfig = DevicesConfig()
     console: ConsoleConfig
     data: DataConfig = DataConfig()
-    path: Path = Field(Path(), description="the file this came from; set by load_profile", exclude=True)
+    _path: Path = PrivateAttr(Path())
+
+    @property
+    def path(self) -> Path:
+        """The file this came from, absolute."""
+        return self._path
 
     @model_validator(mode="after")
     def _names(self) -> Profile:
@@ -157,7 +162,7 @@ def load_profile(path: Path) -> Profile:
         )
     _refuse_repeated_keys(path, root)
     try:
-        profile = Profile.model_validate({**raw, "path": path.absolute()})
+        profile = Profile.model_validate(raw)
     except ValidationError as error:
         raise _explain(path, root, error) from None
     startup = (path.absolute().parent / profile.console.startup).resolve()
@@ -167,7 +172,9 @@ def load_profile(path: Path) -> Profile:
             seen=str(startup),
             remedy="write it, or name another one in console.startup",
         )
-    return profile.model_copy(update={"console": profile.console.model_copy(update={"startup": startup})})
+    profile = profile.model_copy(update={"console": profile.console.model_copy(update={"startup": startup})})
+    profile._path = path.absolute()
+    return profile
 
 
 def _refuse_repeated_keys(path: Path, node: yaml.Node) -> None:
@@ -232,7 +239,7 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
         else:
             model = get_args(field.annotation)[-1]
             next(steps, None)
-    return [f.alias or n for n, f in model.model_fields.items() if not f.exclude]
+    return [f.alias or n for n, f in model.model_fields.items()]
 
 
 class Environment(_Model):

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from mamba.errors import FacilityError, PortTaken
+from mamba.runtime import RuntimeDirectory
 
 LOOPBACK = "127.0.0.1"
 
@@ -72,6 +73,17 @@ def reserve_port(port: int) -> socket.socket:
             seen=f"{error.strerror}; {_find_holder(port)}",
             remedy="end that process, or write another tango.port (or 'auto') in the profile",
         ) from None
+    return holder
+
+
+def reserve_same_port(runtime: RuntimeDirectory) -> socket.socket:
+    """The port this beamline had the last time if it is free, else any: windows that are open find it again."""
+    last = (runtime.read_state("tango") or {}).get("port", 0)
+    try:
+        holder = reserve_port(last)
+    except PortTaken:
+        holder = reserve_port(0)
+    runtime.write_state("tango", {"port": holder.getsockname()[1]})
     return holder
 
 

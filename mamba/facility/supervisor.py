@@ -95,7 +95,7 @@ class Supervisor:
         if self.runtime.database.exists():
             database.set_wal_mode(self.runtime.database)  # tells what is wrong with it more clearly than the server
         port = self.profile.tango.port
-        self._port = database.reserve_port(0 if port == "auto" else port)
+        self._port = database.reserve_same_port(self.runtime) if port == "auto" else database.reserve_port(port)
         number = self._port.getsockname()[1]
         self.tango_host = f"{database.LOOPBACK}:{number}"
         process = self._add("database", "database", database.make_command(number))

@@ -5,14 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from mamba.errors import FacilityError, PortTaken
+from mamba.facility.database import reserve_same_port
 from mamba.facility.process import find_last_words
 from mamba.facility.progress import dump_error, load_error
 from mamba.facility.registration import Wanted, plan_registration, store_value
 from mamba.facility.restarts import RestartPolicy
+from mamba.runtime import RuntimeDirectory
 
 
 def _want(**properties: str) -> Wanted:
@@ -97,3 +100,14 @@ def test_supervisor_imports_nothing_heavy() -> None:
     code = "import sys, mamba.facility.__main__; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"tango", "numpy", "zmq", "bluesky", "psutil", "IPython"} & set(loaded)
+
+
+def test_the_database_keeps_its_port_from_one_time_to_the_next(tmp_path: Path) -> None:
+    runtime = RuntimeDirectory.create(tmp_path / "rt")
+    with reserve_same_port(runtime) as first:
+        port = first.getsockname()[1]
+    with reserve_same_port(runtime) as again:
+        assert again.getsockname()[1] == port
+        again.listen()
+        with reserve_same_port(runtime) as other:
+            assert other.getsockname()[1] != port

@@ -40,7 +40,9 @@ def test_the_built_in_profile_is_good():
 
 
 def test_paths_are_relative_to_the_profile(write, tmp_path):
-    assert load_profile(write(GOOD)).console.startup == tmp_path / "startup.py"
+    profile = load_profile(write(GOOD))
+    assert profile.console.startup == tmp_path / "startup.py"
+    assert profile.path == profile.model_copy(update={"title": "x"}).path == tmp_path / "beamline.yaml"
 
 
 @pytest.mark.parametrize(
@@ -67,6 +69,7 @@ def test_paths_are_relative_to_the_profile(write, tmp_path):
         ("tango: {port: 99999}\nservers:", "servers:", "seen: 99999\n  do:   write 'auto' or a number from 1 to 65535"),
         ("tango: {port: true}\nservers:", "servers:", "line 2: 'tango.port' cannot be used"),
         ("name: [", "name: test", "is not YAML"),
+        ("name: test\npath: /x", "name: test", "line 2: unknown key 'path'"),
     ],
 )
 def test_a_mistake_is_named_with_its_line(write, wrong, right, expected):

@@ -2,7 +2,7 @@
 import numpy as np
 
 from mamba.config import load_profile, read_environment
-from mamba.console import server_start
+from mamba.console import ZError, server_start
 from mamba.devices import build_devices
 from mamba.experiments.xafs import xafs_scan
 from mamba.scans import acquire, count, grid_scan, list_scan, make_run_engine, mv, mvr, rel_scan, scan, sleep
