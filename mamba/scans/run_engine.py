@@ -73,7 +73,7 @@ class BeamlineRunEngine(RunEngine):
 
     def problems_of(self, uid: str) -> list[str]:
         """What is wrong with the finished run `uid`, one sentence each; empty when all is well."""
-        return self.verdicts.problems_of(uid)
+        return [*self.verdicts.problems_of(uid), *self.writer.problems_of(uid)]
 
     def subscribe(self, func: Consumer, name: str = "all") -> int:
         """As bluesky's, but a consumer that raises is logged and counted instead of ending the run.

@@ -44,6 +44,32 @@ def master(engine: BeamlineRunEngine, uids: Any) -> Path:
     return engine.files_of(uids[0])[0]
 
 
+@pytest.mark.error_logged
+@pytest.mark.parametrize("freed", [False, True])
+def test_a_disk_that_fills_in_a_scan_is_told_and_harms_nothing(
+    engine: BeamlineRunEngine, monkeypatch: pytest.MonkeyPatch, freed: bool
+) -> None:
+    """A real full disk made HDF5 end the whole console when the file was closed."""
+
+    signal_a = Signal(name="D_a", value=1)
+
+    def plan() -> Any:
+        yield Msg("open_run", None, plan_name="filling")
+        yield from plan_stubs.trigger_and_read([signal_a])
+        monkeypatch.setattr("mamba.scans.nexus.file._SPARE_BYTES", 2**62)
+        yield from plan_stubs.trigger_and_read([signal_a])
+        if freed:
+            monkeypatch.undo()
+        yield Msg("close_run")
+
+    (uid,) = engine(plan())
+    path = engine.files_of(uid)[0]
+    assert ["ends before the run did" in problem for problem in engine.problems_of(uid)] == [True] * (not freed)
+    with h5py.File(path) as file:
+        assert ("end_time" in file["entry"]) == freed
+        assert len(file["entry/data/D_a"]) == (2 if freed else 1)
+
+
 def test_step_scan_says_who_what_how_and_with_which_command(engine: BeamlineRunEngine) -> None:
     motor, detector = make_devices()
     engine.md["mamba"] = COMMAND

@@ -7,6 +7,7 @@ was killed in the meantime, which newer formats without SWMR do not.
 from __future__ import annotations
 
 import os
+import shutil
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ from typing import Any
 import h5py
 import numpy as np
 
+from mamba.errors import DiskFull
+
 _ROWS_PER_CHUNK = 1024
+_SPARE_BYTES = 2**21
 
 
 def create_file(path: Path) -> Any:
@@ -22,7 +26,9 @@ def create_file(path: Path) -> Any:
 
     Raises:
         FileExistsError: there is one with that name.
+        DiskFull: no room for it.
     """
+    check_room(path)
     # HDF5's lock would keep every viewer out while the run goes on; nobody else writes to a name taken exclusively
     file = h5py.File(path, "x", libver=("earliest", "v108"), locking=False)
     # evicted metadata would reach the file between two flushes, and a killed writer leave it half changed
@@ -38,6 +44,21 @@ def create_file(path: Path) -> Any:
     file.attrs["HDF5_Version"] = h5py.version.hdf5_version
     file.attrs["h5py_version"] = h5py.version.version
     return file
+
+
+def check_room(path: Path) -> None:
+    """Find out before anything is written: HDF5 takes its process along when a file cannot be closed.
+
+    Raises:
+        DiskFull: hardly any room is left where `path` is.
+    """
+    free = shutil.disk_usage(path.parent).free
+    if free < _SPARE_BYTES:
+        raise DiskFull(
+            f"{path}: no room for what comes next",
+            seen=f"{free / 2**20:.1f} MiB free",
+            remedy="free space: the points that wait are written as soon as there is room",
+        )
 
 
 def format_time(timestamp: float) -> str:

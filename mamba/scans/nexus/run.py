@@ -15,6 +15,7 @@ from mamba.scans.documents import find_x_key
 from mamba.scans.nexus.entry import write_configuration, write_start, write_stop
 from mamba.scans.nexus.external import ExternalData
 from mamba.scans.nexus.file import (
+    check_room,
     create_file,
     format_time,
     link_field,
@@ -28,6 +29,9 @@ from mamba.scans.nexus.layout import FieldLayout, GroupLayout, Layout, read_layo
 from mamba.scans.nexus.streams import StreamColumns
 
 log = logging.getLogger(__name__)
+
+_unclosable: list[RunFile] = []
+"""Files that could not be closed: HDF5 crashes when their objects are freed."""
 
 Document = Mapping[str, Any]
 
@@ -81,7 +85,12 @@ class RunFile:
             self._streams[doc["descriptor"]].add(time, {key: column[row] for key, column in doc["data"].items()})
 
     def write(self) -> None:
-        """Append what waits and flush: from here on it survives the end of this process."""
+        """Append what waits and flush: from here on it survives the end of this process.
+
+        Raises:
+            DiskFull: what waits goes on waiting.
+        """
+        check_room(self.path)
         written = [stream.write() for stream in self._streams.values()]
         if any(written):
             self._file.flush()
@@ -99,7 +108,11 @@ class RunFile:
     def close(self) -> None:
         """Close the file; doing it twice changes nothing."""
         if self._file:
-            self._file.close()
+            try:
+                self._file.close()
+            except (OSError, RuntimeError):
+                _unclosable.append(self)
+                raise
 
     def _link_devices(self, doc: Document, stream: StreamColumns) -> None:
         motors = {key_of(str(name)) for name in self.start.get("motors") or ()}

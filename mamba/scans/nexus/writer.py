@@ -35,6 +35,7 @@ class NexusWriter:
         self._open: dict[str, RunFile] = {}
         self._run_of: dict[str, str] = {}
         self._files: dict[str, list[Path]] = {}
+        self._problems: dict[str, list[str]] = {}
         self._last_write = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -42,7 +43,7 @@ class NexusWriter:
         """Take one document.
 
         Raises:
-            OSError: the file cannot be written; what was flushed before stays readable.
+            OSError, DiskFull: the file cannot be written; what was flushed before stays readable.
         """
         with self._lock:
             match name:
@@ -66,6 +67,11 @@ class NexusWriter:
         """Files of the run with start uid `uid`: its master file, then the files it links to."""
         with self._lock:
             return list(self._files.get(uid, ()))
+
+    def problems_of(self, uid: str) -> list[str]:
+        """What is missing in the file of the finished run `uid`; empty when it is complete."""
+        with self._lock:
+            return list(self._problems.get(uid, ()))
 
     def _start(self, doc: Document) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -92,12 +98,19 @@ class NexusWriter:
         self._run_of = {descriptor: of for descriptor, of in self._run_of.items() if of != uid}
         if run is not None:
             self._remember(uid, [run.path, *run.external.files])
-            run.finish(doc)
+            try:
+                run.finish(doc)
+            except Exception as error:
+                what = getattr(error, "what", None) or str(error).partition("\n")[0]
+                self._problems[uid] = [f"the file ends before the run did: {what}"]
+                raise
 
     def _remember(self, uid: str, files: list[Path]) -> None:
         self._files[uid] = files
         while len(self._files) > _REMEMBERED_RUNS:
-            del self._files[next(iter(self._files))]
+            oldest = next(iter(self._files))
+            del self._files[oldest]
+            self._problems.pop(oldest, None)
 
     def _write_soon(self) -> None:
         """Write now if the last time was long enough ago, else when it will have been."""
