@@ -25,6 +25,7 @@ from ophyd.sim import SynAxis, SynGauss
 from mamba.experiments.xafs import xafs_scan
 from mamba.scans import BeamlineRunEngine, NexusWriter
 from mamba.scans.nexus.check import validate_file
+from mamba.scans.nexus.file import write_field
 from mamba.scans.nexus.layout import FieldLayout, GroupLayout, Layout
 from tests.support.simulated import make_spectrometer
 
@@ -338,3 +339,10 @@ def test_killed_console_leaves_a_file_that_opens(tmp_path: Path) -> None:
         assert file["entry/data"].attrs["signal"] == "D_det"
         assert "end_time" not in file["entry"]
     assert validate_file(path).errors == ()
+
+
+@pytest.mark.parametrize(("text", "kept"), [("a\0b", "a\\x00b"), ("half \ud800", "half \\ud800"), ("→ µ", "→ µ")])
+def test_any_text_can_be_kept(tmp_path: Path, text: str, kept: str) -> None:
+    with h5py.File(tmp_path / "text.h5", "w") as file:
+        write_field(file, "reason", text)
+        assert file["reason"].asstr()[()] == kept

@@ -14,7 +14,7 @@ from bluesky.utils import FailedStatus, Msg, RunEngineInterrupted
 from ophyd.sim import SynAxis, SynGauss
 from ophyd.status import Status
 
-from mamba.errors import DeviceFault
+from mamba.errors import DataError, DeviceFault
 from mamba.scans import BeamlineRunEngine
 from mamba.scans.scan_numbers import ScanNumbers
 
@@ -76,6 +76,12 @@ def test_numbers_never_go_back_to_a_number_with_data(tmp_path: Path) -> None:
     (tmp_path / ".scan_id").unlink()
     (tmp_path / "00043_scan.nxs").touch()
     assert numbers({}) == 44
+
+
+def test_a_data_folder_that_cannot_be_is_named_before_a_run_begins(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"data folder .*: cannot be written, so no run can begin\n  seen: Not a dir"):
+        ScanNumbers(tmp_path / "file" / "data")({})
 
 
 def test_numbers_are_given_once_to_many_threads(tmp_path: Path) -> None:

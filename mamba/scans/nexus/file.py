@@ -77,6 +77,8 @@ def write_field(group: Any, name: str, value: Any, *, units: str = "", long_name
     """Write one field whose value is known; a text, a number or an array of numbers."""
     if name in group:
         del group[name]
+    if isinstance(value, str):  # HDF5 takes neither NUL nor half a character
+        value = value.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
     field = group.create_dataset(name, data=value)
     describe_field(field, units=units, long_name=long_name)
     return field
