@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from bluesky import RunEngine
 
-from mamba.config import BUILT_IN_PROFILE, Profile, load_profile
+from mamba.config import BUILT_IN_PROFILE, DeviceConfig, Profile, load_profile
 from mamba.devices import Group, build_devices, iter_devices
 from mamba.devices.link import close_links
 from tests.devices.support import rig
@@ -36,12 +36,16 @@ def facility() -> Iterator[TangoFacility]:
 
 
 def _point_at(facility: TangoFacility, profile: Profile) -> Profile:
-    raw = profile.model_dump()
-    for group in raw["devices"].values():
-        for device in group.values():
-            device["tango"] = f"tango://{facility.host}/{device['tango']}"
-    raw["servers"] = {}
-    return Profile.model_validate({**raw, "path": profile.path})
+    """The profile with the full names of its devices, whatever TANGO_HOST says."""
+
+    def full(devices: dict[str, DeviceConfig]) -> dict[str, DeviceConfig]:
+        return {
+            name: device.model_copy(update={"tango": f"tango://{facility.host}/{device.tango}"})
+            for name, device in devices.items()
+        }
+
+    devices = profile.devices.model_copy(update={"M": full(profile.devices.M), "D": full(profile.devices.D)})
+    return profile.model_copy(update={"servers": {}, "devices": devices})
 
 
 @pytest.fixture
