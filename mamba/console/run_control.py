@@ -12,10 +12,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 from mamba.errors import NoRun, RunError
+from mamba.scans.ending import act_in_main_thread_only, keep_reason
 from mamba.wire import notices
 
 log = logging.getLogger(__name__)
@@ -51,17 +52,9 @@ class RunControl:
         engine = self.engine
         self._next_hook = engine.state_hook
         engine.state_hook = self._see_state
-        engine.context_managers = [self._count_calls, *map(_in_main_thread_only, engine.context_managers)]
+        engine.context_managers = [self._count_calls, *map(act_in_main_thread_only, engine.context_managers)]
         engine._during_task = _WaitInOtherThreads(engine._during_task)
-        close_run = engine._command_registry["close_run"]
-
-        async def close_run_with_reason(msg: Any) -> Any:
-            # the plan's own wrapper closes an ended run without the reason that abort() was given
-            if engine._reason and not msg.kwargs.get("reason"):
-                msg = msg._replace(kwargs={**msg.kwargs, "reason": engine._reason})
-            return await close_run(msg)
-
-        engine.register_command("close_run", close_run_with_reason)
+        keep_reason(engine)
         self._detach_notices = notices.attach(self._see_notice)
 
     def close(self) -> None:
@@ -232,23 +225,6 @@ class RunControl:
         else:
             return
         self._on_change()
-
-
-_ContextManager = Callable[[Any], AbstractContextManager[Any]]
-
-
-def _in_main_thread_only(manager: _ContextManager) -> _ContextManager:
-    """A context manager of the engine that does nothing in other threads: only the main one can take signals."""
-
-    @contextmanager
-    def in_main_thread_only(engine: Any) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        with manager(engine):
-            yield
-
-    return in_main_thread_only
 
 
 class _WaitInOtherThreads:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import getpass
 import logging
-import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from mamba.config import Profile
 from mamba.devices.descriptors import record_objects_by_key
 from mamba.errors import MambaError
 from mamba.scans.consumers import Consumer, GuardedConsumer
+from mamba.scans.ending import act_in_main_thread_only, keep_reason
 from mamba.scans.nexus import NexusWriter
 from mamba.scans.scan_numbers import ScanNumbers
 from mamba.scans.upstream_costs import remove_plan_stack_cost
@@ -58,10 +58,12 @@ class BeamlineRunEngine(RunEngine):
     """
 
     def __init__(self, *, directory: Path, md: dict[str, Any]) -> None:
-        super().__init__(md, scan_id_source=ScanNumbers(directory), context_managers=[pause_on_interrupt])
+        super().__init__(
+            md, scan_id_source=ScanNumbers(directory), context_managers=[act_in_main_thread_only(SigintHandler)]
+        )
         self.log.logger.addFilter(_quiet_end)
         self.guards: dict[int, GuardedConsumer] = {}
-        self.register_command("close_run", self._close_run_with_reason)
+        keep_reason(self)
         self.writer = NexusWriter(directory)
         self.verdicts = VerdictKeeper(self.writer.files_of)
         self.subscribe(self.writer)
@@ -125,29 +127,12 @@ class BeamlineRunEngine(RunEngine):
                 self._exception = DeviceFailed(*failed.args)
                 self._exception.__cause__ = failed.__cause__
 
-    async def _close_run_with_reason(self, msg: Any) -> Any:
-        # bluesky's run_wrapper closes an aborted run without the reason that abort() was given
-        if self._reason and not msg.kwargs.get("reason"):
-            msg = msg._replace(kwargs={**msg.kwargs, "reason": self._reason})
-        return await self._close_run(msg)
-
 
 def _quiet_end(record: logging.LogRecord) -> bool:
     """A run that ended is no error of the run engine: whoever called it gets the exception."""
     if record.msg == "Run aborted":
         record.levelno, record.levelname = logging.INFO, "INFO"
     return True
-
-
-def pause_on_interrupt(engine: RunEngine) -> AbstractContextManager[Any]:
-    """Ctrl-C pauses the run while the main thread waits for it: at the next checkpoint, a second one at once.
-
-    Elsewhere there is no signal to catch: a paused run may be ended by another thread.
-    """
-    if threading.current_thread() is threading.main_thread():
-        handler: AbstractContextManager[Any] = SigintHandler(engine)
-        return handler
-    return nullcontext()
 
 
 def make_run_engine(profile: Profile) -> BeamlineRunEngine:
