@@ -19,6 +19,7 @@ def keep_reason(engine: Any) -> None:
     close_run = engine._command_registry["close_run"]
 
     async def close_run_with_reason(msg: Any) -> Any:
+        """Close the run as bluesky does, with the reason added."""
         if engine._reason and not msg.kwargs.get("reason"):
             msg = msg._replace(kwargs={**msg.kwargs, "reason": engine._reason})
         return await close_run(msg)
