@@ -145,6 +145,24 @@ class UnknownVerb(WireError):
     code = "unknown-verb"
 
 
+class NotLoggedIn(WireError):
+    """A request that takes a login came without one, or with a token that no login has."""
+
+    code = "not-logged-in"
+
+
+class Forbidden(WireError):
+    """A request that the role of who asks does not allow; names both."""
+
+    code = "forbidden"
+
+
+class NotInControl(WireError):
+    """Only the person in control may ask for this; says who that is."""
+
+    code = "not-in-control"
+
+
 class ReplyTimeout(WireError):
     """No reply came within the client's time."""
 
@@ -173,6 +191,12 @@ class PromptOccupied(CommandError):
     """The prompt belongs to a debugger, an `input()` or a search and the client would not wait."""
 
     code = "prompt-occupied"
+
+
+class Busy(CommandError):
+    """Something else runs or waits and the client would not wait; says what, by whom and since when."""
+
+    code = "busy"
 
 
 class Cancelled(CommandError):

@@ -38,6 +38,7 @@ class Command:
     text: str
     origin: str = ""
     person: str = ""
+    proposal: str = ""
     on_start: Callable[[], None] | None = None
 
 
@@ -67,7 +68,7 @@ class CellRecorder:
     Args:
         shell: the IPython whose cells are watched.
         report: where messages for the session host go; must not block.
-        person: who is in control now.
+        person: who types at the prompt, and for which proposal.
 
     Attributes:
         engine: the run engine of the session, None before there is one.
@@ -76,12 +77,13 @@ class CellRecorder:
     """
 
     def __init__(
-        self, shell: InteractiveShell, *, report: Callable[[LinkMessage], None], person: Callable[[], str]
+        self, shell: InteractiveShell, *, report: Callable[[LinkMessage], None], person: Callable[[], tuple[str, str]]
     ) -> None:
         self._shell, self._report, self._person = shell, report, person
         self._expected: Command | None = None
         self._running: _Running | None = None
         self._depth = 0
+        self._marked_proposal = ""
         self._lock = threading.Lock()
         self.engine: Any = None
         self.receipts: deque[LinkMessage] = deque(maxlen=RECEIPTS_KEPT)
@@ -140,7 +142,7 @@ class CellRecorder:
             return  # a cell that runs cells (%run -i, get_ipython().run_cell) is one cell
         command, self._expected = self._expected, None
         if command is None or command.text != info.raw_cell:
-            command = Command(None, str(info.raw_cell), TYPED_HERE, self._person())
+            command = Command(None, str(info.raw_cell), TYPED_HERE, *self._person())
         # IPython has counted already
         n = self._shell.execution_count - (1 if info.store_history else 0)
         self._running = _Running(command, n, time.time(), time.monotonic())
@@ -150,13 +152,21 @@ class CellRecorder:
             command.on_start()
 
     def _mark_runs(self, command: Command) -> None:
-        if self.engine is not None:
-            self.engine.md["mamba"] = {
-                "command": command.text,
-                "command_id": command.id,
-                "origin": command.origin,
-                "person": command.person,
-            }
+        if self.engine is None:
+            return
+        md = self.engine.md
+        md["mamba"] = {
+            "command": command.text,
+            "command_id": command.id,
+            "origin": command.origin,
+            "person": command.person,
+        }
+        md["person"] = command.person
+        if command.proposal:
+            md["proposal"] = command.proposal
+        elif self._marked_proposal and md.get("proposal") == self._marked_proposal:
+            del md["proposal"]  # the login's, not one that the start-up script or the person put there
+        self._marked_proposal = command.proposal
 
     def _end(self, result: ExecutionResult | None) -> None:
         with _hold_interrupts():  # the cell is over: there is nothing left to interrupt

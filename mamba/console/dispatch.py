@@ -51,8 +51,7 @@ class HostMessages:
         self._session.report({"typ": "answer", "id": message["id"], "rep": rep})
 
     def _deliver(self, message: LinkMessage) -> None:
-        command = Command(message["id"], message["text"], message.get("origin", ""), message.get("person", ""))
-        self._injector.submit(command)
+        self._injector.submit(Command(message["id"], message["text"], **_read_who(message)))
 
     def _cancel(self, message: LinkMessage) -> None:
         # one that does not wait any more is running or done, and reports itself
@@ -62,7 +61,7 @@ class HostMessages:
         self._session.services.serve(message["verb"], message.get("args") or {}, lambda rep: self._answer(message, rep))
 
     def _set_person(self, message: LinkMessage) -> None:
-        self._session.logged_in = message["person"]
+        self._session.logged_in, self._session.proposal = message["person"], message.get("proposal", "")
 
     def _act(self, act: Callable[[RunControl, LinkMessage], None]) -> Callable[[LinkMessage], None]:
         def act_and_answer(message: LinkMessage) -> None:
@@ -103,8 +102,7 @@ class HostMessages:
         command = Command(
             None,
             text,
-            message.get("origin", ""),
-            message.get("person", ""),
+            **_read_who(message),
             on_start=lambda: self._answer(message, make_ok({"state": run.state})),
         )
         self._injector.submit(command, first=True)
@@ -113,3 +111,7 @@ class HostMessages:
         shell = self._session.shell
         names = shell.user_ns if shell is not None else {}
         return next((name for name, value in names.items() if value is engine and not name.startswith("_")), "RE")
+
+
+def _read_who(message: LinkMessage) -> dict[str, Any]:
+    return {key: str(message.get(key, "")) for key in ("origin", "person", "proposal")}

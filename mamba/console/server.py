@@ -6,14 +6,22 @@ connected, and everything that needs no host works all the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import getpass
+import logging
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from typing import Any, Literal
 
 from IPython import get_ipython
 
 from mamba.console.magics import register_magics
 from mamba.console.session import ConsoleSession
 from mamba.errors import ZError
+
+log = logging.getLogger(__name__)
+
+ADD_ONS = "mamba.console"
+"""Entry point group of functions that are called with `U` when the console starts."""
 
 
 class _Place:
@@ -56,8 +64,19 @@ def server_start(M: Mapping[str, Any], D: Mapping[str, Any], RE: Any = None) -> 
             register_magics(shell, session)
         if session.agent is None:
             print("Mamba: not connected to a session host; 'mambactl up' starts a beamline with one.")  # noqa: T201  # a script's person reads it
+        _load_add_ons(User(session))
     session.use(M, D, RE)
     return User(session)
+
+
+def _load_add_ons(user: User) -> None:
+    """Let every installed add-on add its verbs; one that raises costs its own verbs only."""
+    for entry in entry_points(group=ADD_ONS):
+        try:
+            entry.load()(user)
+        except Exception:
+            log.exception("add-on %s (%s): could not be loaded", entry.name, entry.value)
+            print(f"Mamba: add-on {entry.name} could not be loaded; the console's log says why.")  # noqa: T201  # seen at start-up
 
 
 class User:
@@ -71,20 +90,25 @@ class User:
         """Who measures: who is logged in, else whom the profile names."""
         return self._session.person
 
-    def login(self, person: str) -> None:
-        """Let what follows be recorded for `person`.
+    def login(self, person: str, proposal: str = "") -> None:
+        """Let what is typed from now on be recorded for `person`, and `proposal`; asks for the password if need be.
 
         Raises:
             ZError: the host refuses it.
         """
-        if not person or not person.isprintable():
-            raise ZError("bad-request", "login: name a person")
-        if self._session.agent is not None:
-            self._session.ask("auth/login", person=person)
-        self._session.logged_in = person
+        session = self._session
+        if session.agent is None:
+            session.logged_in, session.proposal = person, proposal
+            return
+        password = getpass.getpass(f"Password of {person}: ") if self._needs_password() else ""
+        answer = session.ask("auth/login", person=person, password=password, proposal=proposal)
+        session.logged_in, session.proposal = answer["person"], answer["proposal"]
+
+    def _needs_password(self) -> bool:
+        return bool(self._session.ask("auth/whoami")["required"])
 
     def logout(self) -> None:
-        """Let nobody be logged in.
+        """Let nobody be logged in at the prompt.
 
         Raises:
             ZError: "not-logged-in", when nobody is.
@@ -93,7 +117,27 @@ class User:
             self._session.ask("auth/logout")
         elif not self._session.logged_in:
             raise ZError("not-logged-in", "logout: nobody is logged in")
-        self._session.logged_in = ""
+        self._session.logged_in = self._session.proposal = ""
+
+    def serve(
+        self, verb: str, handler: Callable[..., Any], *, role: Literal["observer", "operator", "expert"] = "operator"
+    ) -> None:
+        """Answer requests with `typ` = `verb` by calling `handler` in a thread of its own.
+
+        Its keyword-only arguments are the fields of the request, typed; what does not fit is refused with the field's
+        path. What it returns is the reply's `ret`, what it raises its error. An add-on package names, under the entry
+        point group `mamba.console`, a function that is called with `U` and may add its verbs so.
+
+        Args:
+            verb: GROUP/WORD, with a group that is not Mamba's own ("sample/next").
+            handler: the function.
+            role: who may ask, where people log in; an observer's verb must change nothing.
+
+        Raises:
+            BadRequest: the verb or the role cannot be used.
+        """
+        self._session.services.add(verb, handler, role)
+        self._session.tell_state()
 
     def history(self, limit: int = 20) -> list[dict[str, Any]]:
         """The last receipts, oldest first: `n, text, origin, person, duration_s, files, rep` of each command."""

@@ -1,38 +1,78 @@
-"""What only the session can answer about its devices: `dev/describe`, `dev/read`, `dev/limits`.
+"""What only the session can answer: `dev/describe`, `dev/read`, `dev/limits`, and the verbs that people add.
 
 Answers are made in threads of their own, so that neither a busy cell nor a slow device server delays anything else.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from mamba.devices import describe_device, find_device, iter_devices, limits_of, read_device
-from mamba.errors import BadRequest, UnknownDevice, UnknownVerb, find_nearest
-from mamba.wire.messages import Rep, make_error, make_ok
+from mamba.errors import BadRequest, UnknownDevice
+from mamba.wire.handlers import Handlers
+from mamba.wire.messages import Rep, Request, make_error, make_ok
 
 Groups = Mapping[str, Mapping[str, Any]]
 """`{"M": M, "D": D}`: Groups, or the paper's AttrDict of plain ophyd devices."""
 AT_ONCE = 4
 """Requests that are answered at the same time; more of them wait."""
+_VERB = re.compile(r"[a-z][a-z0-9_-]*(/[a-z0-9_-]+)+")
+_TAKEN = ("auth", "cmd", "control", "dev", "run", "session", "wire")
+Path = Annotated[str, Field(min_length=1, max_length=2000)]
 
 
-class DeviceServices:
-    """Answers `call` messages about the devices in M and D.
+class Services:
+    """Answers `call` messages.
 
     Args:
         groups: the groups as they are now; asked for with each request.
+
+    Attributes:
+        added: the verbs that were added, each with the role that may ask.
     """
 
     def __init__(self, groups: Callable[[], Groups]) -> None:
         self._groups = groups
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="mamba-services")
+        self._handlers = Handlers()
+        self.added: dict[str, str] = {}
+        for verb, serve in (("describe", describe_device), ("read", read_device), ("limits", limits_of)):
+            self._handlers.add(f"dev/{verb}", self._make_device_handler(serve))
 
     def close(self) -> None:
         """Answer no more; what is being read is read to its end."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def add(self, verb: str, handler: Callable[..., Any], role: Literal["observer", "operator", "expert"]) -> None:
+        """Serve `verb` with `handler`, whose keyword-only arguments are the fields; added again, it is replaced.
+
+        Raises:
+            BadRequest: no verb of its own ("sample/next"), or no such role.
+        """
+        if not _VERB.fullmatch(verb) or verb.partition("/")[0] in _TAKEN:
+            raise BadRequest(
+                f"serve: {verb!r} cannot be added", remedy="write GROUP/WORD, and a group that is not Mamba's own"
+            )
+        if role not in ("observer", "operator", "expert"):
+            raise BadRequest(f"serve: {role!r} is no role", remedy="observer, operator or expert")
+        if verb in self.added:
+            self._handlers.remove(verb)
+        self._handlers.add(verb, handler)
+        self.added = {**self.added, verb: role}
+
+    def _make_device_handler(self, serve: Callable[[Any], Any]) -> Callable[..., Any]:
+        def answer(*, path: Path) -> Any:
+            device = find_device(self._groups(), path)
+            if isinstance(device, Mapping):
+                raise UnknownDevice(f"{path}: is a group, not a device", remedy="dev/keys lists what is in it")
+            return serve(device)
+
+        return answer
 
     def list_devices(self) -> dict[str, list[str]]:
         """The expressions of all devices, by group, in the order they were put in."""
@@ -53,22 +93,6 @@ class DeviceServices:
 
         Raises:
             UnknownVerb, BadRequest, UnknownDevice: naming the nearest one.
-            DeviceError: what the device says.
+            Exception: what the device or the added handler raises.
         """
-        serve = _SERVICES.get(verb)
-        if serve is None:
-            raise UnknownVerb(f"{verb}: is not served by the console", remedy=find_nearest(verb, list(_SERVICES)))
-        path = args.get("path")
-        if not isinstance(path, str) or not path:
-            raise BadRequest(f"{verb}: field 'path' is missing", remedy="name a device, such as M.energy")
-        device = find_device(self._groups(), path)
-        if isinstance(device, Mapping):
-            raise UnknownDevice(f"{path}: is a group, not a device", remedy="dev/keys lists what is in it")
-        return serve(device)
-
-
-_SERVICES: dict[str, Callable[[Any], Any]] = {
-    "dev/describe": describe_device,
-    "dev/read": read_device,
-    "dev/limits": limits_of,
-}
+        return self._handlers.call(Request(verb, dict(args)))

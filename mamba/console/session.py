@@ -24,7 +24,7 @@ from mamba.console.documents import DocumentRelay
 from mamba.console.injector import Injector
 from mamba.console.occupation import KeyboardWatch
 from mamba.console.run_control import RunControl
-from mamba.console.services import DeviceServices, Groups
+from mamba.console.services import Groups, Services
 from mamba.devices import iter_devices, record_without_dots
 from mamba.errors import NoRun, ZError
 from mamba.wire import notices
@@ -46,6 +46,7 @@ class ConsoleSession:
 
     Attributes:
         logged_in: who is logged in; "" for nobody.
+        proposal: what they measure for; "" for none.
         run: pause and abort of the run engine; None before there is one.
         startup_error: why the start-up script failed; "" if it did not.
     """
@@ -53,13 +54,13 @@ class ConsoleSession:
     def __init__(self, shell: InteractiveShell | None, *, endpoint: str | None = None, person: str = "") -> None:
         self.shell = shell
         self._nobody = person or getpass.getuser()
-        self.logged_in = ""
+        self.logged_in = self.proposal = ""
         self.startup_error = ""
         self.run: RunControl | None = None
         self.cells: CellRecorder | None = None
         self.injector: Injector | None = None
         self.agent: Agent | None = None
-        self.services = DeviceServices(lambda: self._groups)
+        self.services = Services(lambda: self._groups)
         self._groups: Groups = {"M": {}, "D": {}}
         self._documents: DocumentRelay | None = None
         self._keyboard: KeyboardWatch | None = None
@@ -70,7 +71,7 @@ class ConsoleSession:
         self._id = str(uuid.uuid4())
         self._detach: Callable[[], None] = lambda: None
         if shell is not None:
-            self.cells = CellRecorder(shell, report=self.report, person=lambda: self.person)
+            self.cells = CellRecorder(shell, report=self.report, person=lambda: (self.person, self.proposal))
             self.cells.after_cell.append(self._after_cell)
         if endpoint is not None and isinstance(shell, TerminalInteractiveShell) and self.cells is not None:
             self._connect(endpoint, shell, self.cells)
@@ -159,9 +160,10 @@ class ConsoleSession:
                 self.report({"typ": "state", **state})
 
     def describe_state(self) -> LinkMessage:
-        """`devices`, `run` and `prompt` as in the link's `state`."""
+        """`devices`, `run`, `prompt` and `verbs` as in the link's `state`."""
         run = self.run.describe() if self.run is not None else dict(_NO_RUN)
-        return {"devices": self._devices, "run": run, "prompt": self._describe_prompt()}
+        verbs = dict(self.services.added)
+        return {"devices": self._devices, "run": run, "prompt": self._describe_prompt(), "verbs": verbs}
 
     def _describe_prompt(self) -> str:
         if self.cells is not None and self.cells.running is not None:

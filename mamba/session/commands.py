@@ -15,9 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from mamba.errors import Cancelled, CommandError, ConsoleDied, DeadlinePassed, PromptOccupied, ZError
+from mamba.errors import Busy, Cancelled, CommandError, ConsoleDied, DeadlinePassed, PromptOccupied, ZError
 from mamba.session.loop import Loop, Timer
 from mamba.session.receipts import Receipts
+from mamba.session.roles import Caller
 from mamba.wire.messages import Rep, make_error
 
 log = logging.getLogger(__name__)
@@ -25,12 +26,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class Command:
-    """One command; times in s since 1970."""
+    """One command; times in s since 1970, `pid` of the process that sent it."""
 
     id: str
     text: str
     origin: str
-    person: str
+    caller: Caller
+    pid: int | None = None
     on_done: Callable[[Rep], None] | None = None
     hold: bool = True
     state: str = "waiting"
@@ -40,6 +42,11 @@ class Command:
     time: float = field(default_factory=time.time)
     withdrawn: CommandError | None = None
     deadline: Timer | None = None
+
+    @property
+    def person(self) -> str:
+        """Whose command it is."""
+        return self.caller.person
 
     def describe(self) -> dict[str, Any]:
         """`id, state, why, n, text, origin, person, since` (also as `time`, as in a receipt)."""
@@ -102,7 +109,8 @@ class CommandQueue:
         text: str,
         *,
         origin: str,
-        person: str,
+        caller: Caller,
+        pid: int | None,
         on_done: Callable[[Rep], None] | None,
         deadline_s: float | None,
         hold: bool,
@@ -112,12 +120,19 @@ class CommandQueue:
         Args:
             text: the cell.
             origin: who sent it.
-            person: who is in control.
+            caller: whose command it is.
+            pid: the process that sent it.
             on_done: called once.
             deadline_s: drop it if it has not begun by then.
-            hold: wait while the prompt is occupied; else `PromptOccupied` is the reply.
+            hold: wait for its turn; else it is refused while anything else runs or waits, and `PromptOccupied` is the
+                reply when the prompt is occupied.
+
+        Raises:
+            Busy: `hold` is false and something runs or waits; says what, by whom and since when.
         """
-        command = Command(self._make_id(), text, origin, person, on_done, hold)
+        if not hold:
+            self._require_free()
+        command = Command(self._make_id(), text, origin, caller, pid, on_done, hold)
         if deadline_s is not None:
             error = DeadlinePassed("command: had not begun at its deadline", remedy="nothing was executed; send again")
             command.deadline = self._loop.call_later(deadline_s, lambda: self.withdraw(command, error))
@@ -126,6 +141,20 @@ class CommandQueue:
         if not command.delivered:
             self._note_waiting(command, "starting" if not self._ready else "queued")
         return command
+
+    def _require_free(self) -> None:
+        before = self.running or next(iter(self.waiting), None)
+        if before is None and self._ready:
+            return
+        if before is None:
+            raise Busy("command: the console is starting", remedy="send it with hold=true, and it waits")
+        text = before.text.splitlines()[0][:60] if before.text else ""
+        since = time.strftime("%H:%M:%S", time.localtime(before.time))
+        raise Busy(
+            "command: the console is busy",
+            seen=f"{text!r} of {before.person} ({before.origin}), {before.state} since {since}",
+            remedy="send it with hold=true, and it waits for its turn",
+        )
 
     def _make_id(self) -> str:
         return f"{self._prefix}-{next(self._numbers)}"
@@ -195,12 +224,14 @@ class CommandQueue:
         command = self._out = self._waiting.popleft()
         command.delivered = True
         message = {key: getattr(command, key) for key in ("id", "text", "origin", "person")}
-        self._deliver({"typ": "cell/deliver", **message})
+        self._deliver({"typ": "cell/deliver", **message, "proposal": command.caller.proposal})
 
     def _note_waiting(self, command: Command, why: str) -> None:
         if command.why != why:
             command.why = why
-            self._publish("cmd/waiting", {"id": command.id, "why": why})
+            running = self.running
+            busy = None if running is None or running is command else running.describe()
+            self._publish("cmd/waiting", {"id": command.id, "why": why, "running": busy})
 
     def take(self, message: dict[str, Any]) -> None:
         """Take a `cell/…` message of the agent."""
@@ -236,7 +267,9 @@ class CommandQueue:
     def _take_own(self, kind: str, message: dict[str, Any]) -> None:
         if kind == "cell/running" or self._own is None:
             text, person = str(message.get("text", "")), str(message.get("person", ""))
-            self._own = Command(self._make_id(), text, str(message.get("origin") or "console"), person)
+            self._own = Command(
+                self._make_id(), text, str(message.get("origin") or "console"), Caller(person, "expert")
+            )
         if kind == "cell/running":
             self._run(self._own, message)
         else:
@@ -268,7 +301,7 @@ class CommandQueue:
         elif command is self._own:
             self._own = None
         receipt = {key: getattr(command, key) for key in ("id", "n", "text", "origin", "person", "time")}
-        receipt.update(duration_s=duration_s, files=files or [], rep=rep)
+        receipt.update(role=command.caller.role, pid=command.pid, duration_s=duration_s, files=files or [], rep=rep)
         self._publish("cmd/done", self._receipts.add(receipt))
         if command.on_done is not None:
             command.on_done(rep)

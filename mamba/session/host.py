@@ -19,13 +19,20 @@ from mamba.errors import Cancelled, ConsoleDied, ZError
 from mamba.runtime import RuntimeDirectory
 from mamba.session.agent import Agent
 from mamba.session.commands import CommandQueue
+from mamba.session.control import Control
+from mamba.session.gate import Gate
 from mamba.session.join_server import JoinServer
 from mamba.session.keys import KeysServer
 from mamba.session.loop import Loop, Timer
+from mamba.session.people import Authenticator, People
 from mamba.session.receipts import Receipts
-from mamba.session.requests import make_died_error, make_handlers
+from mamba.session.roles import Caller
 from mamba.session.state import SessionState
 from mamba.session.terminal import CTRL_C, Terminal
+from mamba.session.verbs import make_handlers
+from mamba.session.verbs.added import AddedVerbs
+from mamba.session.verbs.base import make_died_error
+from mamba.session.verbs.devices import DeviceVerbs
 from mamba.wire.agent_link import LinkMessage
 from mamba.wire.messages import make_request
 from mamba.wire.publisher import Publisher
@@ -46,6 +53,8 @@ class SessionHost:
         env: environment of the console.
         profile: path of the profile, for who asks.
         person: who measures, until somebody logs in.
+        authenticator: checks passwords; None where nobody has to log in.
+        control_timeout_s: how long the person in control has to answer who asks for it; None where there is no control.
         grace_s: how long IPython may take to end.
     """
 
@@ -57,6 +66,8 @@ class SessionHost:
         env: Mapping[str, str],
         profile: str,
         person: str,
+        authenticator: Authenticator | None = None,
+        control_timeout_s: float | None = None,
         grace_s: float = GRACE_S,
     ) -> None:
         self._runtime, self._command, self._env, self._profile = runtime, command, env, profile
@@ -69,7 +80,8 @@ class SessionHost:
         self._after_exit: Callable[[], None] | None = None
         self.started = time.monotonic()
         self.loop = Loop()
-        self.state = SessionState(person)
+        self.state = SessionState()
+        self.people = People(self.loop, authenticator, person)
         self.publisher = Publisher(self._context, runtime.notify)
         self.receipts = Receipts(runtime.logs / "commands.jsonl")
         self.agent = Agent(
@@ -87,8 +99,17 @@ class SessionHost:
         )
         self.join_server = JoinServer(self.loop, runtime.terminal, self.terminal, self._type_keys)
         self.keys = KeysServer(self.loop, self._context, runtime.keys, self._type_keys)
+        self.control = Control(
+            self.loop,
+            enabled=control_timeout_s is not None,
+            timeout_s=control_timeout_s or 0.0,
+            is_present=self.people.is_present,
+            publish=self._publish,
+        )
         self.handlers = make_handlers(self)
-        self.server = RequestServer(self._context, runtime.rpc, self.handlers)
+        self._added = AddedVerbs(self.handlers, DeviceVerbs(self).forward)
+        self.gate = Gate(self.people, self.control, added=self._added.rules, audit=_no_audit)
+        self.server = RequestServer(self._context, runtime.rpc, self.handlers, self.gate.admit)
         self.loop.watch_reader(self.server.socket, self.server.serve)
 
     def run(self) -> None:
@@ -204,7 +225,7 @@ class SessionHost:
         (self._runtime.path / "session.json").unlink(missing_ok=True)
         self.loop.forget(self.server.socket)
         closable = (self.server, self.keys, self.agent, self.join_server, self.publisher, self.terminal, self.receipts)
-        for part in (*closable, self.loop):
+        for part in (*closable, self.people, self.loop):
             part.close()
         self._context.term()
         for endpoint in (self._runtime.rpc, self._runtime.notify, self._runtime.keys, self._runtime.agent):
@@ -223,12 +244,16 @@ class SessionHost:
             self.commands.cancel_waiting(Cancelled("command: withdrawn, since Ctrl-C was pressed in the console"))
         return self.terminal.write(keys)
 
-    def set_person(self, person: str) -> None:
-        """Somebody logged in, or ("") out."""
-        self.state.logged_in = person
+    def set_terminal(self, caller: Caller) -> None:
+        """Somebody logged in at the prompt, or (person "") out."""
+        self.people.terminal = caller
         if self.agent.connected:
-            self.agent.send({"typ": "session/person", "person": person})
-        self._publish("session/person", {"person": self.state.person})
+            self._tell_person()
+        self._publish("session/person", {"person": self.people.person, "proposal": caller.proposal})
+
+    def _tell_person(self) -> None:
+        caller = self.people.terminal
+        self.agent.send({"typ": "session/person", "person": caller.person, "proposal": caller.proposal})
 
     def _publish(self, typ: str, fields: dict[str, Any]) -> None:
         notice = self.publisher.publish(typ, fields)
@@ -242,7 +267,7 @@ class SessionHost:
         elif typ == "notice":
             self._take_notice(dict(message["body"]))
         elif typ == "state":
-            self.state.update(message)
+            self._take_state(message)
         elif typ == "ready":
             self.state.startup_error = str(message.get("startup_error") or "")
             self.commands.begin()
@@ -257,7 +282,13 @@ class SessionHost:
 
     def _take_hello(self, message: LinkMessage) -> None:
         log.info("agent: hello from process %s", message.get("pid"))
-        self.agent.send({"typ": "session/person", "person": self.state.logged_in})
+        self._tell_person()
+
+    def _take_state(self, message: LinkMessage) -> None:
+        self.state.update(message)
+        verbs = message.get("verbs")
+        if isinstance(verbs, dict):
+            self._added.replace({str(verb): str(role) for verb, role in verbs.items()})
 
     def _take_notice(self, body: dict[str, Any]) -> None:
         typ = str(body.pop("typ"))
@@ -269,4 +300,8 @@ class SessionHost:
         number = message["id"]
         request = make_request({**(message.get("args") or {}), "typ": message["verb"]})
         call = Call(request, lambda rep: self.agent.send({"typ": "reply", "id": number, "rep": rep}), source="console")
-        answer(self.handlers, call)
+        answer(self.handlers, call, self.gate.admit)
+
+
+def _no_audit(verb: str, **fields: Any) -> None:
+    log.info("%s: %s", verb, fields)

@@ -12,7 +12,9 @@ import itertools
 import logging
 import os
 import signal
+import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -49,6 +51,10 @@ class Loop:
         self._running = False
         self._signal_calls: dict[int, Callable[[], None]] = {}
         self._wakeup: tuple[int, int] | None = None
+        self._from_threads: deque[Callable[[], None]] = deque()
+        self._bell_lock = threading.Lock()
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.watch_reader(self._bell, self._take_from_threads)
 
     def watch_reader(self, source: Pollable, call: Callable[[], None] | None) -> None:
         """Call when `source` has something to read; None ends it."""
@@ -81,6 +87,18 @@ class Loop:
         timer = Timer(time.monotonic() + delay_s, next(self._numbers), call)
         heapq.heappush(self._timers, timer)
         return timer
+
+    def call_from_thread(self, call: Callable[[], None]) -> None:
+        """Call once, in the loop: the only method for other threads; after `close` nothing is called."""
+        with self._bell_lock:
+            self._from_threads.append(call)
+            if self._bell >= 0:
+                os.eventfd_write(self._bell, 1)
+
+    def _take_from_threads(self) -> None:
+        os.eventfd_read(self._bell)
+        while self._from_threads:
+            _call_safely(self._from_threads.popleft())
 
     def on_signal(self, number: int, call: Callable[[], None]) -> None:
         """Call from the loop when the process gets this signal; only in the main thread."""
@@ -131,6 +149,11 @@ class Loop:
 
     def close(self) -> None:
         """Give the signals back."""
+        with self._bell_lock:
+            if self._bell >= 0:
+                self.forget(self._bell)
+                os.close(self._bell)
+            self._bell = -1
         if self._wakeup is not None:
             signal.set_wakeup_fd(-1)
             for number in self._signal_calls:

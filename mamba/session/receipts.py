@@ -13,7 +13,7 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 Receipt = dict[str, Any]
-"""`id, n, text, origin, person, time` (s since 1970), `duration_s, files, rep`; values ready."""
+"""`id, n, text, origin, person, role, pid, time` (s since 1970), `duration_s, files, rep`; values ready."""
 
 HISTORY = 1000
 """Receipts kept in memory."""

@@ -60,25 +60,18 @@ class LastRun:
 
 
 class SessionState:
-    """Prompt, run, devices, person and the last run.
+    """Prompt, run, devices and the last run.
 
     `prompt` is "starting", "idle", "running", "occupied" (a debugger, `input()`, a search) or "dead";
     `startup_error` says why the start-up script failed ("" if it did not).
     """
 
-    def __init__(self, default_person: str) -> None:
+    def __init__(self) -> None:
         self.prompt = "starting"
         self.run: dict[str, Any] = dict(IDLE_RUN)
         self.devices: dict[str, list[str]] = {}
         self.startup_error = ""
-        self.default_person = default_person
-        self.logged_in = ""
         self.last_run = LastRun()
-
-    @property
-    def person(self) -> str:
-        """Who measures: who logged in, else whom the profile or the system names."""
-        return self.logged_in or self.default_person
 
     def begin_console(self) -> None:
         """A new IPython starts."""

@@ -5,16 +5,16 @@ The host binds a ROUTER at `RuntimeDirectory.agent`, the agent connects a DEALER
 Host to agent:
 
 ==============  ==========================================================================================
-cell/deliver    `id, text, origin, person`: execute as a cell as soon as the prompt is idle
+cell/deliver    `id, text, origin, person, proposal`: execute as a cell as soon as the prompt is idle
 cell/cancel     `id`: withdraw it if it still waits
 call            `id, verb, args`: a request that only the session can answer (`dev/read`, `dev/describe`, …)
 run/pause       `id, defer` (bool: at the next checkpoint, or now)
-run/resume      `id, origin, person`: answered when its visible cell begins (`cell/running` with `id` None)
+run/resume      `id, origin, person, proposal`: answered when its visible cell begins (`cell/running` with `id` None)
 run/stop        `id, reason`
 run/abort       `id, reason`
 run/halt        `id, reason`
 reply           `id, rep`: the answer to the agent's `request`
-session/person  `person`: who is in control of the session now ("" for nobody logged in)
+session/person  `person, proposal`: who is logged in at the prompt now ("" for nobody)
 ==============  ==========================================================================================
 
 Agent to host:
@@ -29,7 +29,8 @@ cell/done       `id, n, text, origin, person, time, duration_s, files, rep`
 cell/cancelled  `id, rep`
 notice          `body`: to be published
 state           `devices` ({"M": [...], "D": [...]}: expressions), `run` ({"state", "uid", "scan_id", "point",
-                "num_points", "reason"}), `prompt` ("idle", "running", "occupied"): whenever one of them changes
+                "num_points", "reason"}), `prompt` ("idle", "running", "occupied"), `verbs` (verb → role: what the
+                console serves besides dev/…): whenever one of them changes
 request         `id, verb, args`: the console asks its host (`auth/logout`, `cmd/history`, …)
 bye             IPython is ending on purpose
 ==============  ==========================================================================================

@@ -1,8 +1,8 @@
 """The verbs a server answers, and the check of a request's fields against the signature of its handler.
 
 *Handler*: a small function; its keyword-only arguments are the fields of the request, typed; its positional arguments
-are context that the server gives. `id`, `origin` and `deadline_s` may stand in every request; a handler that does not
-name them never sees them.
+are context that the server gives. `id`, `origin`, `deadline_s` and `token` may stand in every request; a handler that
+does not name them never sees them.
 """
 
 from __future__ import annotations
@@ -21,12 +21,17 @@ HandlerFunction = Callable[..., Any]
 PENDING: Any = object()
 """What a handler returns that will answer later."""
 
-_EVERYWHERE = ("id", "origin", "deadline_s")
+_EVERYWHERE = ("id", "origin", "deadline_s", "token")
 
 
 class _Fields(BaseModel):
     # strict: "5" is no number and 1 is no bool; JSON says exactly what it means
     model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _AnyFields(_Fields):
+    # a handler with **fields passes them on to who checks them
+    model_config = ConfigDict(extra="allow", strict=True)
 
 
 class Handlers:
@@ -50,6 +55,10 @@ class Handlers:
             raise ValueError(f"verb {verb!r}: has a handler already, {self._handlers[verb][0]!r}")
         self._handlers[verb] = (handler, _make_model(verb, handler))
 
+    def remove(self, verb: str) -> None:
+        """Serve `verb` no longer."""
+        del self._handlers[verb]
+
     def call(self, request: Request, *context: Any) -> Any:
         """Check the fields and call the handler.
 
@@ -66,17 +75,21 @@ class Handlers:
             fields = model.model_validate(given)
         except ValidationError as error:
             raise _explain(request.typ, model, error) from None
-        return handler(*context, **{name: getattr(fields, name) for name in model.model_fields})
+        named = {name: getattr(fields, name) for name in model.model_fields}
+        return handler(*context, **named, **(fields.model_extra or {}))
 
 
 def _make_model(verb: str, handler: HandlerFunction) -> type[BaseModel]:
     hints = get_type_hints(handler, include_extras=True)
     fields: dict[str, Any] = {}
+    base = _Fields
     for name, parameter in inspect.signature(handler).parameters.items():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            base = _AnyFields
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
             default = ... if parameter.default is inspect.Parameter.empty else parameter.default
             fields[name] = (hints[name], default)
-    return create_model(verb, __base__=_Fields, **fields)
+    return create_model(verb, __base__=base, **fields)
 
 
 def _explain(verb: str, model: type[BaseModel], error: ValidationError) -> BadRequest:

@@ -16,6 +16,7 @@ import zmq
 from mamba.errors import BadRequest, MambaError
 from mamba.wire.handlers import PENDING, Handlers
 from mamba.wire.messages import Rep, Request, dump_reply, load_json, make_error, make_ok, make_request
+from mamba.wire.peers import Peer, find_peer
 
 log = logging.getLogger(__name__)
 
@@ -27,12 +28,28 @@ _HIGH_WATER_MARK = 10_000
 class Call:
     """One request on its way to its answer; the first answer is sent, a second one is a mistake of ours.
 
-    `source` is "client", or "console" for what IPython itself asks of its host.
+    `source` is "client", or "console" for what IPython itself asks of its host; `peer` is the process that asked.
+    `on_reply` is called with the answer before it is sent.
     """
 
-    def __init__(self, request: Request, send: Callable[[Rep], None], *, source: str = "client") -> None:
-        self.request, self.source = request, source
+    def __init__(
+        self, request: Request, send: Callable[[Rep], None], *, source: str = "client", peer: Peer | None = None
+    ) -> None:
+        self.request, self.source, self.peer = request, source, peer or Peer()
+        self.on_reply: Callable[[Rep], None] | None = None
         self._send: Callable[[Rep], None] | None = send
+
+    @property
+    def token(self) -> str:
+        """The token of the login that asks; "" without one."""
+        token = self.request.fields.get("token")
+        return token if isinstance(token, str) else ""
+
+    @property
+    def origin(self) -> str:
+        """Who asks, in the words of the request ("scan window"); "" when it does not say."""
+        origin = self.request.fields.get("origin")
+        return origin if isinstance(origin, str) else ""
 
     def reply(self, rep: Rep) -> None:
         """Answer with a reply that is ready; a client that is gone loses it."""
@@ -40,6 +57,8 @@ class Call:
             log.error("%s: answered twice", self.request.typ)
             return
         send, self._send = self._send, None
+        if self.on_reply is not None:
+            self.on_reply(rep)
         send(rep)
 
     def succeed(self, value: Any) -> None:
@@ -51,9 +70,20 @@ class Call:
         self.reply(make_error(error))
 
 
-def answer(handlers: Handlers, call: Call) -> None:
-    """Call the handler of a request and send what it returns or raises, unless it will answer later."""
+def admit_all(call: Call) -> None:
+    """Admit every request: where nobody has to log in."""
+
+
+def answer(handlers: Handlers, call: Call, admit: Callable[[Call], None] = admit_all) -> None:
+    """Call the handler of a request and send what it returns or raises, unless it will answer later.
+
+    Args:
+        handlers: the verbs.
+        call: the request.
+        admit: raises what the request is refused with, if it is.
+    """
     try:
+        admit(call)
         value = handlers.call(call.request, call)
         if value is not PENDING:
             call.succeed(value)
@@ -65,10 +95,16 @@ def answer(handlers: Handlers, call: Call) -> None:
 
 
 class RequestServer:
-    """Reads requests from `socket`, hands them to `handlers`, sends their replies."""
+    """Reads requests from `socket`, hands those that `admit` lets pass to `handlers`, sends their replies."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, handlers: Handlers) -> None:
-        self.handlers = handlers
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        endpoint: str,
+        handlers: Handlers,
+        admit: Callable[[Call], None] = admit_all,
+    ) -> None:
+        self.handlers, self._admit = handlers, admit
         self.count = 0
         self.socket = context.socket(zmq.ROUTER)
         self.socket.linger = 500
@@ -80,13 +116,13 @@ class RequestServer:
         """Take up to `limit` requests that are there; more of them wait, so that others get their turn."""
         for _ in range(limit):
             try:
-                frames = self.socket.recv_multipart(zmq.NOBLOCK)
+                frames = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
             self.count += 1
-            self._take(frames)
+            self._take([frame.bytes for frame in frames], find_peer(frames[-1]))
 
-    def _take(self, frames: list[bytes]) -> None:
+    def _take(self, frames: list[bytes], peer: Peer) -> None:
         # what stands up to the first empty frame is the way back
         end = frames.index(b"", 1) + 1 if b"" in frames[1:-1] else 1
         envelope, body = frames[:end], frames[end:]
@@ -103,7 +139,8 @@ class RequestServer:
             echo = {"id": message["id"]} if "id" in message and scalar else {}
             self.send(envelope, dump_reply(make_error(error), echo))
             return
-        answer(self.handlers, Call(request, lambda rep: self.send(envelope, dump_reply(rep, request.echo))))
+        call = Call(request, lambda rep: self.send(envelope, dump_reply(rep, request.echo)), peer=peer)
+        answer(self.handlers, call, self._admit)
 
     def send(self, envelope: list[bytes], frame: bytes) -> None:
         """Send a reply; a client that is gone, or never reads, loses it."""

@@ -107,7 +107,7 @@ def test_the_last_run_keeps_the_newest_points() -> None:
 
 
 def test_devices_below_a_path() -> None:
-    state = SessionState("Ada")
+    state = SessionState()
     with pytest.raises(ZError, match="not named them yet"):
         state.list_devices("M")
     state.update({"devices": {"M": ["M.m1", "M.stage.x", "M.stage.y"], "D": []}})
@@ -119,7 +119,7 @@ def test_devices_below_a_path() -> None:
 
 
 def test_a_run_that_was_open_when_the_console_died_is_dead() -> None:
-    state = SessionState("Ada")
+    state = SessionState()
     state.note_run({"state": "running", "uid": "u", "id": 3, "reason": ""})
     assert state.run["scan_id"] == 3
     state.end_console("killed")

@@ -1,0 +1,43 @@
+"""dev/…, and the verbs that the console serves itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mamba.errors import ZError
+from mamba.session.verbs.base import CALL_TIMEOUT_S, Seconds, Text, Verbs
+from mamba.wire.handlers import PENDING
+from mamba.wire.server import Call
+
+
+class DeviceVerbs(Verbs):
+    """Devices: listed by the host, read by the console."""
+
+    def verbs(self) -> dict[str, Callable[..., Any]]:
+        """Handler by verb."""
+        forwarded = ("dev/describe", "dev/read", "dev/limits")
+        return {"dev/keys": self.keys, "dev/move": self.move, **dict.fromkeys(forwarded, self.ask)}
+
+    def keys(self, call: Call, *, path: Text = "") -> Any:
+        """Expressions of the devices below `path`."""
+        self.require_console()
+        return self.host.state.list_devices(path)
+
+    def ask(self, call: Call, *, path: Text, deadline_s: Seconds = CALL_TIMEOUT_S) -> Any:
+        """What only the console can answer about a device."""
+        return self.forward(call, deadline_s=deadline_s, path=path)
+
+    def move(self, call: Call, *, path: Text = "", position: Any = None) -> Any:
+        """Refused: moving is a command."""
+        text = f"RE(mv({path or 'M.energy'}, …))"
+        raise ZError("use-command", f"dev/move: moving is a command, so that it stands in the console; send {text!r}")
+
+    def forward(self, call: Call, *, deadline_s: Seconds = CALL_TIMEOUT_S, **fields: Any) -> Any:
+        """Let the console answer; it checks the fields of the verbs it added itself."""
+        self.require_console()
+        if not self.host.agent.connected:
+            raise ZError("console-starting", f"{call.request.typ}: the console has not started yet")
+        message = {"verb": call.request.typ, "args": fields}
+        self.host.agent.ask("call", message, timeout_s=deadline_s, on_answer=call.reply)
+        return PENDING

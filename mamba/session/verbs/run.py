@@ -1,0 +1,69 @@
+"""run/status, and what is asked of a run while its cell runs: pause, resume, stop, abort, halt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mamba.errors import Cancelled, NoRun
+from mamba.session.verbs.base import ANSWER_TIMEOUT_S, Text, Verbs
+from mamba.wire.handlers import PENDING
+from mamba.wire.server import Call
+
+
+class RunVerbs(Verbs):
+    """The run: how it is, and holding or ending it."""
+
+    def verbs(self) -> dict[str, Callable[..., Any]]:
+        """Handler by verb."""
+        return {
+            "run/status": self.status,
+            "run/pause": self.pause,
+            "run/resume": self.resume,
+            "run/stop": self.stop,
+            "run/abort": self.abort,
+            "run/halt": self.halt,
+        }
+
+    def status(self, call: Call) -> Any:
+        """What the run does."""
+        return self.host.state.run
+
+    def pause(self, call: Call, *, defer: bool = False) -> Any:
+        """Pause now, or at the next checkpoint."""
+        return self._ask(call, {"defer": defer})
+
+    def resume(self, call: Call, *, origin: Text = "client") -> Any:
+        """Go on, in a visible cell."""
+        caller = self.host.gate.find_caller(call)
+        return self._ask(call, {"origin": origin, "person": caller.person, "proposal": caller.proposal})
+
+    def stop(self, call: Call, *, reason: Text = "") -> Any:
+        """End the run after its clean-up, as a success."""
+        return self._ask(call, {"reason": reason})
+
+    def abort(self, call: Call, *, reason: Text = "") -> Any:
+        """End the run after its clean-up, as aborted; what waits is withdrawn."""
+        return self._ask(call, {"reason": reason}, cancels=True)
+
+    def halt(self, call: Call, *, reason: Text = "") -> Any:
+        """End the run without its clean-up; what waits is withdrawn."""
+        return self._ask(call, {"reason": reason}, cancels=True)
+
+    def _ask(self, call: Call, fields: dict[str, Any], *, cancels: bool = False) -> Any:
+        self.require_console()
+        verb, host = call.request.typ, self.host
+        if not host.agent.connected:
+            raise NoRun(f"{verb}: nothing runs", seen="the console is starting")
+        # the cell of an aborted run may be done before the answer is here; what waits must not slip in between
+        thaw = host.commands.freeze() if cancels else None
+
+        def on_answer(rep: dict[str, Any]) -> None:
+            if thaw is not None:
+                if not rep["err"]:
+                    host.commands.cancel_waiting(Cancelled(f"command: withdrawn, since {verb} was asked"))
+                thaw()
+            call.reply(rep)
+
+        host.agent.ask(verb, fields, timeout_s=ANSWER_TIMEOUT_S, on_answer=on_answer)
+        return PENDING
