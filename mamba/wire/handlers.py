@@ -88,7 +88,7 @@ def _make_model(verb: str, handler: HandlerFunction) -> type[BaseModel]:
             base = _AnyFields
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
             default = ... if parameter.default is inspect.Parameter.empty else parameter.default
-            fields[name] = (hints[name], default)
+            fields[name] = (hints.get(name, Any), default)
     return create_model(verb, __base__=base, **fields)
 
 
