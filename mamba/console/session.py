@@ -25,7 +25,7 @@ from mamba.console.injector import Injector
 from mamba.console.occupation import KeyboardWatch
 from mamba.console.run_control import RunControl
 from mamba.console.services import DeviceServices, Groups
-from mamba.devices import iter_devices, record_without_dots
+from mamba.devices import iter_devices, reach_of, record_without_dots
 from mamba.errors import NoRun, ZError
 from mamba.wire import notices
 from mamba.wire.agent_link import LinkMessage
@@ -64,6 +64,7 @@ class ConsoleSession:
         self._documents: DocumentRelay | None = None
         self._keyboard: KeyboardWatch | None = None
         self._devices: dict[str, list[str]] = {"M": [], "D": []}
+        self._reach: dict[str, dict[str, str]] = {}
         self._told: LinkMessage = {}
         self._telling = threading.Lock()
         self._greeted = False
@@ -144,6 +145,12 @@ class ConsoleSession:
         if devices != self._devices:
             self._devices = devices
             notices.publish("devices/changed", devices=devices)
+        self._reach = {
+            expression: reach
+            for name, group in self._groups.items()
+            for expression, device in iter_devices(group, name)
+            if (reach := reach_of(device, in_m=name == "M")) is not None
+        }
 
     def report(self, message: LinkMessage) -> None:
         """Send a message to the host, if there is one."""
@@ -159,9 +166,9 @@ class ConsoleSession:
                 self.report({"typ": "state", **state})
 
     def describe_state(self) -> LinkMessage:
-        """`devices`, `run` and `prompt` as in the link's `state`."""
+        """`devices`, `reach`, `run` and `prompt` as in the link's `state`."""
         run = self.run.describe() if self.run is not None else dict(_NO_RUN)
-        return {"devices": self._devices, "run": run, "prompt": self._describe_prompt()}
+        return {"devices": self._devices, "reach": self._reach, "run": run, "prompt": self._describe_prompt()}
 
     def _describe_prompt(self) -> str:
         if self.cells is not None and self.cells.running is not None:

@@ -22,6 +22,7 @@ from mamba.session.commands import CommandQueue
 from mamba.session.join_server import JoinServer
 from mamba.session.keys import KeysServer
 from mamba.session.loop import Loop, Timer
+from mamba.session.making_safe import MakingSafe
 from mamba.session.receipts import Receipts
 from mamba.session.requests import make_died_error, make_handlers
 from mamba.session.state import SessionState
@@ -86,6 +87,12 @@ class SessionHost:
             self.loop, runtime.transcript, on_output=lambda output: self.join_server.show(output), on_exit=self._on_exit
         )
         self.join_server = JoinServer(self.loop, runtime.terminal, self.terminal, self._type_keys)
+        self.making_safe = MakingSafe(
+            self.loop,
+            Path(profile),
+            publish=lambda t, f: self._publish(t, f),
+            show=lambda text: self.terminal.show(f"\r\n[mamba] {text}\r\n".encode()),
+        )
         self.keys = KeysServer(self.loop, self._context, runtime.keys, self._type_keys)
         self.handlers = make_handlers(self)
         self.server = RequestServer(self._context, runtime.rpc, self.handlers)
@@ -140,6 +147,9 @@ class SessionHost:
         self.terminal.kill()
 
     def _run_after_exit(self) -> None:
+        self.making_safe.when_done(self._go_on_after_exit)
+
+    def _go_on_after_exit(self) -> None:
         after, self._after_exit = self._after_exit, None
         if after is not None:
             after()
@@ -161,7 +171,10 @@ class SessionHost:
             self._publish("run/state", {**fields, "id": run.get("scan_id")})
         self._publish("session/died", {"reason": self._died_of})
         self.terminal.show(f"\r\n[mamba] console: {self._died_of}\r\n".encode())
-        self.join_server.dismiss(f"the console has ended: {self._died_of}", status=int(status != 0))
+        if was_running or not self._left_on_purpose:
+            self.making_safe.begin(run_open=was_running)
+        farewell, died = f"the console has ended: {self._died_of}", int(status != 0)
+        self.making_safe.when_done(lambda: self.join_server.dismiss(farewell, status=died))
         self._runtime.write_state("session", self.describe())
         self._run_after_exit()
 
@@ -204,7 +217,7 @@ class SessionHost:
         (self._runtime.path / "session.json").unlink(missing_ok=True)
         self.loop.forget(self.server.socket)
         closable = (self.server, self.keys, self.agent, self.join_server, self.publisher, self.terminal, self.receipts)
-        for part in (*closable, self.loop):
+        for part in (self.making_safe, *closable, self.loop):
             part.close()
         self._context.term()
         for endpoint in (self._runtime.rpc, self._runtime.notify, self._runtime.keys, self._runtime.agent):
@@ -243,6 +256,7 @@ class SessionHost:
             self._take_notice(dict(message["body"]))
         elif typ == "state":
             self.state.update(message)
+            self.making_safe.note(message.get("reach"))
         elif typ == "ready":
             self.state.startup_error = str(message.get("startup_error") or "")
             self.commands.begin()
