@@ -56,12 +56,11 @@ def bring_to_rest(address: str, kind: str, *, run_open: bool) -> tuple[str, str]
 def _is_at_rest(proxy: Any, kind: str, *, run_open: bool = True) -> bool:
     """Whether nothing is to be done; shutters and cameras may be as they are when no run left them so."""
     state = proxy.state()
-    match kind:
-        case "shutter":
-            return not run_open or state == tango.DevState.CLOSE
-        case "camera":
-            return not run_open or state not in (tango.DevState.STANDBY, tango.DevState.RUNNING)
-    return state != tango.DevState.MOVING
+    if kind == "shutter":
+        return not run_open or bool(state == tango.DevState.CLOSE)
+    if kind == "camera":
+        return not run_open or state not in (tango.DevState.STANDBY, tango.DevState.RUNNING)
+    return bool(state != tango.DevState.MOVING)
 
 
 def _order_rest(proxy: Any, kind: str) -> tuple[str, str]:

@@ -52,7 +52,8 @@ class MakingSafe:
         show: Callable[[str], None],
     ) -> None:
         self._loop, self._publish, self._show = loop, publish, show
-        self._reach = _reach_of_profile(load_profile(profile).devices)
+        self._of_profile = _reach_of_profile(load_profile(profile).devices)
+        self._reach = dict(self._of_profile)
         self._told: object = None
         self._process: subprocess.Popen[bytes] | None = None
         self._pidfd = -1
@@ -88,9 +89,10 @@ class MakingSafe:
         self._result = {"stopped": [], "closed": [], "aborted": [], "failed": {}}
         devices = {name: device for name, device in self._reach.items() if device["tango"]}
         self._result["failed"] = {name: _NOT_TANGO for name in self._reach if name not in devices}
-        self._asked, self._output, self._told = set(devices), b"", None
+        self._asked, self._output = set(devices), b""
         self._deadline = self._loop.call_later(DEADLINE_S, self._give_up)
         self._stand_by()
+        self._reach, self._told = dict(self._of_profile), None  # the next console has its own words
         if self._process is None:
             self._finish("there is nothing to stop it with")
             return
