@@ -25,7 +25,7 @@ from mamba.console.injector import Injector
 from mamba.console.occupation import KeyboardWatch
 from mamba.console.run_control import RunControl
 from mamba.console.services import Groups, Services
-from mamba.devices import iter_devices, record_without_dots
+from mamba.devices import iter_devices, reach_of, record_without_dots
 from mamba.errors import NoRun, ZError
 from mamba.wire import notices
 from mamba.wire.agent_link import LinkMessage
@@ -65,6 +65,7 @@ class ConsoleSession:
         self._documents: DocumentRelay | None = None
         self._keyboard: KeyboardWatch | None = None
         self._devices: dict[str, list[str]] = {"M": [], "D": []}
+        self._reach: dict[str, dict[str, str]] = {}
         self._told: LinkMessage = {}
         self._telling = threading.Lock()
         self._greeted = False
@@ -145,6 +146,12 @@ class ConsoleSession:
         if devices != self._devices:
             self._devices = devices
             notices.publish("devices/changed", devices=devices)
+        self._reach = {
+            expression: reach
+            for name, group in self._groups.items()
+            for expression, device in iter_devices(group, name)
+            if (reach := reach_of(device, in_m=name == "M")) is not None
+        }
 
     def report(self, message: LinkMessage) -> None:
         """Send a message to the host, if there is one."""
@@ -160,10 +167,14 @@ class ConsoleSession:
                 self.report({"typ": "state", **state})
 
     def describe_state(self) -> LinkMessage:
-        """`devices`, `run`, `prompt` and `verbs` as in the link's `state`."""
-        run = self.run.describe() if self.run is not None else dict(_NO_RUN)
-        verbs = dict(self.services.added)
-        return {"devices": self._devices, "run": run, "prompt": self._describe_prompt(), "verbs": verbs}
+        """`devices`, `reach`, `run`, `prompt` and `verbs` as in the link's `state`."""
+        return {
+            "devices": self._devices,
+            "reach": self._reach,
+            "run": self.run.describe() if self.run is not None else dict(_NO_RUN),
+            "prompt": self._describe_prompt(),
+            "verbs": dict(self.services.added),
+        }
 
     def _describe_prompt(self) -> str:
         if self.cells is not None and self.cells.running is not None:

@@ -6,6 +6,7 @@ from mamba.devices.counter import Counter
 from mamba.devices.group import Group, adopt, find_device, iter_devices
 from mamba.devices.motor import Motor
 from mamba.devices.names import expression_of, key_of, record_without_dots
+from mamba.devices.reach import reach_of
 from mamba.devices.shutter import Shutter
 from mamba.devices.signal import TangoSignal
 
@@ -25,6 +26,7 @@ __all__ = [
     "iter_devices",
     "key_of",
     "limits_of",
+    "reach_of",
     "read_device",
     "record_without_dots",
 ]

@@ -115,9 +115,14 @@ class TangoLink:
 
     def source(self, attribute: str) -> str:
         """Where an attribute is: `tango://host:port/a/b/c/Attribute`, as documents name it."""
+        return f"{self.address}/{attribute}"
+
+    @property
+    def address(self) -> str:
+        """Where the device is, for other processes too: `tango://host:port/a/b/c`."""
         if self.device.startswith("tango://"):
-            return f"{self.device}/{attribute}"
-        return f"tango://{tango.ApiUtil.get_env_var('TANGO_HOST') or 'localhost'}/{self.device}/{attribute}"
+            return self.device
+        return f"tango://{tango.ApiUtil.get_env_var('TANGO_HOST') or 'localhost'}/{self.device}"
 
     def listen(self, attribute: str, listener: Listener) -> Callable[[], None]:
         """Hand every change event to `listener`, in Tango's thread; returns the function that ends it.

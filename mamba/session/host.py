@@ -24,6 +24,7 @@ from mamba.session.gate import Gate
 from mamba.session.join_server import JoinServer
 from mamba.session.keys import KeysServer
 from mamba.session.loop import Loop, Timer
+from mamba.session.making_safe import MakingSafe
 from mamba.session.people import Authenticator, People
 from mamba.session.receipts import Receipts
 from mamba.session.roles import Caller
@@ -98,6 +99,12 @@ class SessionHost:
             self.loop, runtime.transcript, on_output=lambda output: self.join_server.show(output), on_exit=self._on_exit
         )
         self.join_server = JoinServer(self.loop, runtime.terminal, self.terminal, self._type_keys)
+        self.making_safe = MakingSafe(
+            self.loop,
+            Path(profile),
+            publish=lambda t, f: self._publish(t, f),
+            show=lambda text: self.terminal.show(f"\r\n[mamba] {text}\r\n".encode()),
+        )
         self.keys = KeysServer(self.loop, self._context, runtime.keys, self._type_keys)
         self.control = Control(
             self.loop,
@@ -161,6 +168,9 @@ class SessionHost:
         self.terminal.kill()
 
     def _run_after_exit(self) -> None:
+        self.making_safe.when_done(self._go_on_after_exit)
+
+    def _go_on_after_exit(self) -> None:
         after, self._after_exit = self._after_exit, None
         if after is not None:
             after()
@@ -182,7 +192,10 @@ class SessionHost:
             self._publish("run/state", {**fields, "id": run.get("scan_id")})
         self._publish("session/died", {"reason": self._died_of})
         self.terminal.show(f"\r\n[mamba] console: {self._died_of}\r\n".encode())
-        self.join_server.dismiss(f"the console has ended: {self._died_of}", status=int(status != 0))
+        if was_running or not self._left_on_purpose:
+            self.making_safe.begin(run_open=was_running)
+        farewell, died = f"the console has ended: {self._died_of}", int(status != 0)
+        self.making_safe.when_done(lambda: self.join_server.dismiss(farewell, status=died))
         self._runtime.write_state("session", self.describe())
         self._run_after_exit()
 
@@ -225,7 +238,7 @@ class SessionHost:
         (self._runtime.path / "session.json").unlink(missing_ok=True)
         self.loop.forget(self.server.socket)
         closable = (self.server, self.keys, self.agent, self.join_server, self.publisher, self.terminal, self.receipts)
-        for part in (*closable, self.people, self.loop):
+        for part in (self.making_safe, *closable, self.people, self.loop):
             part.close()
         self._context.term()
         for endpoint in (self._runtime.rpc, self._runtime.notify, self._runtime.keys, self._runtime.agent):
@@ -286,6 +299,7 @@ class SessionHost:
 
     def _take_state(self, message: LinkMessage) -> None:
         self.state.update(message)
+        self.making_safe.note(message.get("reach"))
         verbs = message.get("verbs")
         if isinstance(verbs, dict):
             self._added.replace({str(verb): str(role) for verb, role in verbs.items()})

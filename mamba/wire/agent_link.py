@@ -28,9 +28,10 @@ cell/running    `id` (None for a cell typed by a person), `n` (the number in `In
 cell/done       `id, n, text, origin, person, time, duration_s, files, rep`
 cell/cancelled  `id, rep`
 notice          `body`: to be published
-state           `devices` ({"M": [...], "D": [...]}: expressions), `run` ({"state", "uid", "scan_id", "point",
-                "num_points", "reason"}), `prompt` ("idle", "running", "occupied"), `verbs` (verb → role: what the
-                console serves besides dev/…): whenever one of them changes
+state           `devices` ({"M": [...], "D": [...]}: expressions), `reach` ({expression: {"tango", "kind"}}: how each
+                is brought to rest should the console die, see `mamba.devices.reach`), `run` ({"state", "uid",
+                "scan_id", "point", "num_points", "reason"}), `prompt` ("idle", "running", "occupied"), `verbs` (verb →
+                role: what the console serves besides dev/…): whenever one of them changes
 request         `id, verb, args`: the console asks its host (`auth/logout`, `cmd/history`, …)
 bye             IPython is ending on purpose
 ==============  ==========================================================================================

@@ -1,0 +1,123 @@
+"""What a fault test sees of a running virtual beamline: its hardware past the console, its run, its console."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import tango
+
+from mamba.wire.client import Client
+from mamba.wire.messages import Reply
+from mamba.wire.subscriber import Subscriber
+from tests.support.facility import Facility, wait_until
+
+
+class BeamlineWatch:
+    """A client, a subscriber and proxies of the devices, closed together."""
+
+    def __init__(self, beamline: Facility, *prefixes: str) -> None:
+        self.beamline = beamline
+        self.client: Client = beamline.client()
+        self.notices: list[dict[str, Any]] = []
+        self._subscriber = Subscriber(beamline.runtime.notify, prefixes=("session/person", *prefixes))
+        wait_until(self._hears, "the subscriber hears the host")
+
+    def _hears(self) -> bool:
+        self.client.request("auth/login", person="Probe")
+        heard = self._subscriber.receive(0.05) is not None
+        self.client.ask("auth/logout")
+        return heard
+
+    def __enter__(self) -> BeamlineWatch:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.client.close()
+        self._subscriber.close()
+
+    def device(self, name: str) -> tango.DeviceProxy:
+        """A proxy of one device, past the console."""
+        return tango.DeviceProxy(f"tango://{self.beamline.tango_host}/{name}")
+
+    def state_of(self, name: str) -> str:
+        """The Tango state of one device, past the console."""
+        return str(self.device(name).state())
+
+    def collect(self) -> None:
+        """Keep the notices that have come."""
+        while (notice := self._subscriber.receive(0)) is not None:
+            self.notices.append(notice)
+
+    def wait_notice(self, typ: str, *, since: int = 0, timeout_s: float = 15.0, **fields: Any) -> dict[str, Any]:
+        """The first notice of that kind, and with these fields, from number `since` on."""
+
+        def find() -> dict[str, Any] | None:
+            self.collect()
+            matching = (n for n in self.notices[since:] if n["typ"] == typ)
+            return next((n for n in matching if all(n.get(key) == value for key, value in fields.items())), None)
+
+        found: dict[str, Any] = wait_until(find, f"{typ} {fields}", timeout_s=timeout_s)
+        return found
+
+    def run_state(self) -> str:
+        """State of the run engine as the host tells it."""
+        return str(self.client.request("run/status")["state"])
+
+    def wait_idle(self, timeout_s: float = 20.0) -> None:
+        """Until the engine has nothing to do and the prompt is back."""
+
+        def is_idle() -> bool:
+            state = self.client.request("state")
+            return bool(state["run"]["state"] == "idle" and state["prompt"] == "idle" and state["running"] is None)
+
+        wait_until(is_idle, "engine and prompt are idle", timeout_s=timeout_s)
+
+    @property
+    def console_pid(self) -> int:
+        """Process id of the IPython that runs now."""
+        return int(self.client.request("session/status")["console_pid"])
+
+    def begin(self, text: str) -> str:
+        """Send a command without waiting for it; its id."""
+        return str(self.client.request("cmd", cmd=text, wait=False, origin="fault test")["id"])
+
+    def reply_to(self, command_id: str, timeout_s: float = 20.0) -> Reply:
+        """The reply of a command that was begun."""
+
+        def find() -> dict[str, Any] | None:
+            rep: dict[str, Any] | None = self.client.request("cmd/status", id=command_id).get("rep")
+            return rep
+
+        rep = wait_until(find, f"command {command_id} is done", timeout_s=timeout_s)
+        return Reply(rep["err"], rep.get("ret"), rep.get("desc", ""))
+
+    def newest_file(self) -> Path:
+        """The master file that was made last."""
+        return max(Path("data").glob("*.nxs"), key=lambda file: file.stat().st_mtime_ns)
+
+
+def read_points(file: Path, key: str = "M_energy") -> list[float]:
+    """The values of one column, read with plain h5py; every field of the file is read along with it."""
+    with h5py.File(file, "r") as opened:
+        opened.visititems(lambda _, item: item[()] if isinstance(item, h5py.Dataset) else None)
+        return list(opened[f"entry/streams/primary/{key}"][()])
+
+
+def time_until(
+    condition: Callable[[], Any], what: str, *, timeout_s: float = 10.0, since: float | None = None
+) -> float:
+    """Seconds (from `since`, monotonic) until the condition holds."""
+    started = time.monotonic() if since is None else since
+    wait_until(condition, what, timeout_s=timeout_s)
+    return time.monotonic() - started
+
+
+def is_alive(pid: int) -> bool:
+    """Whether that process runs."""
+    return os.path.exists(f"/proc/{pid}")
