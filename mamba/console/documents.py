@@ -28,7 +28,8 @@ class DocumentRelay:
         self._notices = DocumentNotices(
             files_of=getattr(engine, "files_of", None), problems_of=getattr(engine, "problems_of", None)
         )
-        self._token = engine.subscribe(self._publish)
+        # quick, and in order with the run's state: it never waits for whom the notices are for
+        self._token = getattr(engine, "subscribe_quick", engine.subscribe)(self._publish)
 
     def close(self) -> None:
         """Publish no more."""

@@ -7,6 +7,7 @@ a peer that is stopped or whose host is gone is noticed within `_HEARTBEAT_TIMEO
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -38,6 +39,7 @@ def open_socket(context: zmq.Context[Socket], kind: int) -> tuple[Socket, Socket
     socket.set(zmq.HEARTBEAT_IVL, _HEARTBEAT_MS)
     socket.set(zmq.HEARTBEAT_TIMEOUT, _HEARTBEAT_TIMEOUT_MS)
     socket.set(zmq.MAXMSGSIZE, LARGEST_MESSAGE_BYTES)
+    socket.set(zmq.IPC_FILTER_UID, os.getuid())  # a second wall behind the 0700 folder
     monitor: Any = socket.get_monitor_socket(_EVENTS)
     return socket, monitor
 

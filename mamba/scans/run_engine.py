@@ -1,7 +1,7 @@
 """The run engine of a beamline: bluesky's, with what a beamline needs around it.
 
-Runs are numbered across sessions, every run leaves a NeXus file and a verdict, a consumer that raises does not end a
-scan, device names may have dots, and the reason a person gives for an end reaches the stop document.
+Runs are numbered across sessions, every run leaves a NeXus file and a verdict, a consumer that raises or blocks does
+not end or hold a scan, device names may have dots, and the reason a person gives for an end reaches the stop document.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bluesky.utils import FailedStatus, SigintHandler
 from mamba.config import Profile
 from mamba.devices.descriptors import record_objects_by_key
 from mamba.errors import MambaError
-from mamba.scans.consumers import Consumer, GuardedConsumer
+from mamba.scans.consumers import Consumer, GuardedConsumer, QueuedConsumer
 from mamba.scans.ending import act_in_main_thread_only, keep_reason
 from mamba.scans.nexus import NexusWriter
 from mamba.scans.scan_numbers import ScanNumbers
@@ -54,7 +54,7 @@ class BeamlineRunEngine(RunEngine):
         writer: the NeXus writer that is subscribed first, so that a run's files are complete when a later consumer
             sees its stop document.
         verdicts: what is wrong with each run, subscribed second.
-        guards: the consumers that were subscribed, with their failures.
+        guards: the consumers that are subscribed, by token, with what failed, waits or was dropped.
     """
 
     def __init__(self, *, directory: Path, md: dict[str, Any]) -> None:
@@ -66,8 +66,8 @@ class BeamlineRunEngine(RunEngine):
         keep_reason(self)
         self.writer = NexusWriter(directory)
         self.verdicts = VerdictKeeper(self.writer.files_of)
-        self.subscribe(self.writer)
-        self.subscribe(self.verdicts)
+        self.subscribe_quick(self.writer)
+        self.subscribe_quick(self.verdicts)
 
     def files_of(self, uid: str) -> list[Path]:
         """Files that the run with start uid `uid` left, the NeXus master file first; empty for an unknown run."""
@@ -78,29 +78,50 @@ class BeamlineRunEngine(RunEngine):
         return [*self.verdicts.problems_of(uid), *self.writer.problems_of(uid)]
 
     def subscribe(self, func: Consumer, name: str = "all") -> int:
-        """As bluesky's, but a consumer that raises is logged and counted instead of ending the run.
+        """As bluesky's, but a consumer that raises is logged and counted, and one that blocks is not waited for.
 
-        The consumer is held strongly (bluesky lets bound methods go when nobody else holds their object).
+        The consumer is called in a thread of its own, and held strongly (bluesky lets bound methods go when nobody
+        else holds their object).
         """
-        guard = GuardedConsumer(func)
+        return self._add_guard(QueuedConsumer(func), name)
+
+    def subscribe_quick(self, func: Consumer) -> int:
+        """As `subscribe`, but called in the engine's own thread: for a consumer that never blocks."""
+        return self._add_guard(GuardedConsumer(func), "all")
+
+    def _add_guard(self, guard: GuardedConsumer, name: str) -> int:
         token: int = super().subscribe(guard, name)
         self.guards[token] = guard
         return token
 
     def unsubscribe(self, token: int) -> None:
-        """As bluesky's."""
-        self.guards.pop(token, None)
+        """As bluesky's; a consumer that is behind still gets what waits for it."""
+        guard = self.guards.pop(token, None)
         super().unsubscribe(token)
+        if guard is not None:
+            guard.close()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """As bluesky's; a device's own error comes out instead of a `FailedStatus` around it."""
-        with _own_errors():
+        with _own_errors(), self._tell_about_consumers():
             return super().__call__(*args, **kwargs)
 
     def resume(self) -> Any:
         """As bluesky's; a device's own error comes out instead of a `FailedStatus` around it."""
-        with _own_errors():
+        with _own_errors(), self._tell_about_consumers():
             return super().resume()
+
+    @contextmanager
+    def _tell_about_consumers(self) -> Iterator[None]:
+        """Say on the screen, when the run is over, which consumers failed in it or are behind."""
+        before = {token: (guard.failures, guard.dropped) for token, guard in self.guards.items()}
+        try:
+            yield
+        finally:
+            for token, guard in tuple(self.guards.items()):
+                failures, dropped = before.get(token, (0, 0))
+                if told := guard.describe_trouble(since_failures=failures, since_dropped=dropped):
+                    print(told)  # noqa: T201  # the person at the prompt waits for what this consumer shows
 
     def abort(self, reason: str = "") -> Any:
         """End the run after clean-up, marked `abort`; `reason` reaches the stop document."""

@@ -17,6 +17,7 @@ from mamba.errors import MambaError, ZError
 from mamba.session.loop import Loop, Timer
 from mamba.wire.agent_link import LinkMessage
 from mamba.wire.messages import Rep, dump_json, make_error
+from mamba.wire.private import bind_privately
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class Agent:
         self._socket.linger = 200
         self._socket.sndhwm = self._socket.rcvhwm = 0
         self._socket.router_mandatory = True
-        self._socket.bind(endpoint)
+        bind_privately(self._socket, endpoint)
         loop.watch_reader(self._socket, self._receive)
 
     @property

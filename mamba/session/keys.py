@@ -7,6 +7,7 @@ from collections.abc import Callable
 import zmq
 
 from mamba.session.loop import Loop
+from mamba.wire.private import bind_privately
 
 MAX_KEYS = 2**20
 """Bytes of one request."""
@@ -26,7 +27,7 @@ class KeysServer:
         self._socket = context.socket(zmq.REP)
         self._socket.linger = 200
         self._socket.maxmsgsize = 64 * MAX_KEYS
-        self._socket.bind(endpoint)
+        bind_privately(self._socket, endpoint)
         loop.watch_reader(self._socket, self._serve)
 
     def _serve(self) -> None:

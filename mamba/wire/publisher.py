@@ -8,6 +8,7 @@ from typing import Any
 import zmq
 
 from mamba.wire.messages import dump_json
+from mamba.wire.private import bind_privately
 
 HIGH_WATER_MARK = 200_000
 """Notices kept for one slow subscriber; beyond it they are dropped for that one, and their numbers show it."""
@@ -23,7 +24,7 @@ class Publisher:
         self._socket = context.socket(zmq.PUB)
         self._socket.sndhwm = high_water_mark
         self._socket.linger = 200
-        self._socket.bind(endpoint)
+        bind_privately(self._socket, endpoint)
 
     @property
     def count(self) -> int:

@@ -17,6 +17,7 @@ from mamba.errors import BadRequest, MambaError
 from mamba.wire.handlers import PENDING, Handlers
 from mamba.wire.messages import Rep, Request, dump_reply, load_json, make_error, make_ok, make_request
 from mamba.wire.peers import Peer, find_peer
+from mamba.wire.private import bind_privately
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +111,7 @@ class RequestServer:
         self.socket.linger = 500
         self.socket.maxmsgsize = _DROP_BYTES
         self.socket.sndhwm = self.socket.rcvhwm = _HIGH_WATER_MARK
-        self.socket.bind(endpoint)
+        bind_privately(self.socket, endpoint)
 
     def serve(self, *, limit: int = 100) -> None:
         """Take up to `limit` requests that are there; more of them wait, so that others get their turn."""
