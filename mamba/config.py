@@ -108,6 +108,9 @@ class DataConfig(_Model):
     """Where data goes."""
 
     directory: Path = Field(Path("data"), description="NeXus and raw files; relative to where 'mambactl up' was called")
+    audit: Path | None = Field(
+        None, description="audit log, on a disk that outlives a reboot; default: audit.jsonl among the session's logs"
+    )
 
 
 class Profile(_Model):
@@ -182,6 +185,9 @@ def load_profile(path: Path) -> Profile:
             remedy="write it, or name another one in console.startup",
         )
     profile = profile.model_copy(update={"console": profile.console.model_copy(update={"startup": startup})})
+    if profile.data.audit is not None:
+        audit = path.absolute().parent / profile.data.audit
+        profile = profile.model_copy(update={"data": profile.data.model_copy(update={"audit": audit})})
     profile._path = path.absolute()
     return profile
 

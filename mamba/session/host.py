@@ -18,6 +18,7 @@ import zmq
 from mamba.errors import Cancelled, ConsoleDied, ZError
 from mamba.runtime import RuntimeDirectory
 from mamba.session.agent import Agent
+from mamba.session.audit import AuditLog
 from mamba.session.commands import CommandQueue
 from mamba.session.join_server import JoinServer
 from mamba.session.keys import KeysServer
@@ -46,6 +47,7 @@ class SessionHost:
         env: environment of the console.
         profile: path of the profile, for who asks.
         person: who measures, until somebody logs in.
+        audit_file: of the audit log.
         grace_s: how long IPython may take to end.
     """
 
@@ -57,6 +59,7 @@ class SessionHost:
         env: Mapping[str, str],
         profile: str,
         person: str,
+        audit_file: Path,
         grace_s: float = GRACE_S,
     ) -> None:
         self._runtime, self._command, self._env, self._profile = runtime, command, env, profile
@@ -71,7 +74,8 @@ class SessionHost:
         self.loop = Loop()
         self.state = SessionState(person)
         self.publisher = Publisher(self._context, runtime.notify)
-        self.receipts = Receipts(runtime.logs / "commands.jsonl")
+        self.audit = AuditLog(audit_file, self.loop)
+        self.receipts = Receipts(self.audit)
         self.agent = Agent(
             self.loop,
             self._context,
@@ -203,7 +207,7 @@ class SessionHost:
     def _close(self) -> None:
         (self._runtime.path / "session.json").unlink(missing_ok=True)
         self.loop.forget(self.server.socket)
-        closable = (self.server, self.keys, self.agent, self.join_server, self.publisher, self.terminal, self.receipts)
+        closable = (self.server, self.keys, self.agent, self.join_server, self.publisher, self.terminal, self.audit)
         for part in (*closable, self.loop):
             part.close()
         self._context.term()
