@@ -19,7 +19,17 @@ from pathlib import Path
 from mamba.config import Profile
 from mamba.errors import AlreadyRunning, FacilityError
 from mamba.runtime import RuntimeDirectory
-from mamba.session.audit_chain import CUT, GAP, TORN, Head, compute_digest, find_end, list_rotated, read_head, write_head
+from mamba.session.audit_chain import (
+    CUT,
+    GAP,
+    TORN,
+    Head,
+    compute_digest,
+    find_end,
+    list_rotated,
+    read_head,
+    write_head,
+)
 from mamba.session.loop import Loop, Timer
 
 log = logging.getLogger(__name__)
@@ -190,7 +200,9 @@ class AuditLog:
     def _rotate(self) -> None:
         """Number the full file and begin the next; where that fails the full one is written on."""
         part = self._file.with_suffix(".next")
-        numbers = [int(path.name.removesuffix(self._file.suffix).rpartition(".")[2]) for path in list_rotated(self._file)]
+        numbers = [
+            int(path.name.removesuffix(self._file.suffix).rpartition(".")[2]) for path in list_rotated(self._file)
+        ]
         try:
             following = self._open(part)
             self._file.rename(self._file.with_suffix(f".{max(numbers, default=0) + 1}{self._file.suffix}"))

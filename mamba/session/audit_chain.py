@@ -12,13 +12,13 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 Entry = dict[str, Any]
-"""`n, time` (s since 1970)`, prev, person, role, origin, pid, verb, text, id, cell, result, desc, duration_s, files`."""
+"""`n, time, prev, verb, person, role, origin, pid, text, id, cell, result, desc, duration_s, files`; s since 1970."""
 
 NOTHING = "0" * 64
 """`prev` of the first entry."""
@@ -137,17 +137,26 @@ def follow_entries(file: Path) -> Iterator[Entry]:
     """Entries that are written from now on, for ever, also into the next files."""
     while not file.exists():
         time.sleep(_FOLLOW_S)
-    stream, rest = file.open("rb"), b""
-    stream.seek(0, os.SEEK_END)
+    following, where = file, os.SEEK_END
     while True:
-        following = _find_following(file, os.fstat(stream.fileno()).st_ino)  # before reading: a full file stays as it is
+        with following.open("rb") as stream:
+            stream.seek(0, where)
+            following = yield from _follow_one(file, stream)
+        where = os.SEEK_SET
+
+
+def _follow_one(file: Path, stream: BinaryIO) -> Generator[Entry, None, Path]:
+    """What is written to one file until it is full; returns the file after it."""
+    rest = b""
+    while True:
+        following = _find_following(
+            file, os.fstat(stream.fileno()).st_ino
+        )  # before reading: a full file stays as it is
         *whole, rest = (rest + stream.read()).split(b"\n")
         yield from (entry for line in whole if (entry := parse_entry(line)) is not None)
-        if following is None:
-            time.sleep(_FOLLOW_S)  # as `tail -f`
-        else:
-            stream.close()
-            stream, rest = following.open("rb"), b""
+        if following is not None:
+            return following
+        time.sleep(_FOLLOW_S)  # as `tail -f`
 
 
 def _find_following(file: Path, inode: int) -> Path | None:

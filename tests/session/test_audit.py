@@ -29,6 +29,7 @@ from mamba.session.audit_chain import (
     verify,
 )
 from mamba.session.loop import Loop
+from tests.session.conftest import TINY
 from tests.support.session_host import HostUnderTest, wait_until
 
 
@@ -84,7 +85,7 @@ def test_a_full_file_is_numbered_and_the_chain_goes_on(file: Path) -> None:
     write(file, *map(str, range(30)), rotate_bytes=2000)
     write(file, *map(str, range(30, 60)), rotate_bytes=2000)
     files = list_files(file)
-    assert len(files) > 9
+    assert len(files) > 6
     assert [path.name for path in files[:2]] == ["audit.1.jsonl", "audit.2.jsonl"]
     assert files[-1] == file
     assert all(path.stat().st_size <= 2000 for path in files)
@@ -206,7 +207,7 @@ def test_any_change_is_found(written: tuple[Path, list[bytes]], data: st.DataObj
         (lambda lines: [*lines[:4], lines[4].replace(b"Ada", b"Eve"), *lines[5:]], "changed", 6),
         (lambda lines: [*lines[:-1], lines[-1].replace(b"Ada", b"Eve")], "changed", 12),
         (lambda lines: lines[:4] + lines[5:], "removed", 5),
-        (lambda lines: lines[:4] + [lines[2]] + lines[4:], "moved", 5),
+        (lambda lines: [*lines[:4], lines[2], *lines[4:]], "moved", 5),
         (lambda lines: [*lines[:4], b"nonsense\n", *lines[5:]], "changed", 5),
         (lambda lines: lines[:-2], "cut", 10),
     ],
@@ -321,7 +322,7 @@ def test_commands_of_clients_and_of_the_person_are_entries_across_restarts_of_th
             ("6 * 7", ""),
             ("1 / 0", "exc"),
             ("'never'", "cancelled"),
-            ("import time; time.sleep(30)", "exc"),
+            ("import time; time.sleep(30)", "interrupted"),
         ]
         assert all(entry["person"] == "Ada" for entry in entries)
         assert entries[1]["desc"] == "ZeroDivisionError: division by zero"
@@ -333,8 +334,6 @@ def test_commands_of_clients_and_of_the_person_are_entries_across_restarts_of_th
 
 def test_the_profile_names_the_file_and_a_killed_session_is_continued(tmp_path: Path) -> None:
     profile = f"name: trial\nconsole: {{startup: startup.py}}\ndata: {{audit: {tmp_path}/kept/audit.jsonl}}\n"
-    from tests.session.conftest import TINY
-
     for text in ("1 + 1", "2 + 2"):
         host = HostUnderTest(console=TINY, profile=profile)
         try:
