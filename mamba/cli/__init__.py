@@ -22,6 +22,8 @@ _COMMANDS = {
     "status": ("mamba.cli.lifecycle", "Say what runs, how to reach it, and how the devices are."),
     "console": ("mamba.cli.console", "Join the running console; Ctrl-] leaves it running."),
     "run": ("mamba.cli.console", "Execute TEXT in the running console and print its result."),
+    "restart": ("mamba.cli.console", "End IPython, also one that hangs, and start a new one."),
+    "log": ("mamba.cli.log", "Show who did what from where; --verify checks that nobody changed it."),
     "gui": ("mamba.cli.gui", "Open the operator's window."),
     "doctor": ("mamba.cli.doctor", "Check every piece; name what is broken and what to do."),
     "demo": ("mamba.cli.demo", "Measure a spectrum and 2,000 frames on the virtual beamline."),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import click
 
 from mamba.cli.settings import Settings
-from mamba.errors import ReplyTimeout, ZError
+from mamba.errors import FacilityError, ReplyTimeout, ZError
 
 
 @click.command()
@@ -20,6 +21,37 @@ def console(settings: Settings) -> int:
     from mamba.session.join import join
 
     return join(settings.runtime_path)
+
+
+@click.command()
+@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), default=60.0, help="For the start-up.  [60 s]")
+@click.pass_obj
+def restart(settings: Settings, *, timeout_s: float) -> int:
+    """End IPython, also one that hangs, start a new one, wait until it takes commands and print its process id.
+
+    Everything in its memory is lost, and a run that is open ends as an abort. The session goes on: windows stay
+    connected, and who has joined may join again.
+    """
+    from mamba.wire.client import Client
+
+    with Client(settings.find_runtime().rpc) as client:
+        deadline_s = time.monotonic() + timeout_s
+        pid = client.request("session/restart", timeout_s=timeout_s)["console_pid"]
+        while (state := client.request("state"))["prompt"] in ("starting", "running"):
+            if time.monotonic() > deadline_s:
+                raise FacilityError(
+                    f"console {pid}: its start-up script has not ended within {timeout_s:g} s",
+                    remedy="'mambactl console' shows what it does",
+                )
+            time.sleep(0.05)  # between two looks at a condition with a deadline
+    if state["startup_error"] or state["prompt"] == "dead":
+        raise FacilityError(
+            f"console {pid}: has not started",
+            seen=state["startup_error"] or "IPython has ended",
+            remedy="'mambactl console' shows its last words; mend the start-up script, then 'mambactl restart'",
+        )
+    click.echo(pid)
+    return 0
 
 
 @click.command()

@@ -95,6 +95,9 @@ class DataConfig(Model):
     """Where data goes."""
 
     directory: Path = Field(Path("data"), description="NeXus and raw files; relative to where 'mambactl up' was called")
+    audit: Path | None = Field(
+        None, description="audit log, on a disk that outlives a reboot; default: audit.jsonl among the session's logs"
+    )
 
 
 class Profile(Model):
@@ -169,9 +172,11 @@ def load_profile(path: Path) -> Profile:
             seen=str(startup),
             remedy="write it, or name another one in console.startup",
         )
+    folder = path.absolute().parent
+    data = profile.data.model_copy(update={"audit": profile.data.audit and folder / profile.data.audit})
     console = profile.console.model_copy(update={"startup": startup})
-    people = profile.people.resolve_paths(path.absolute().parent)
-    profile = profile.model_copy(update={"console": console, "people": people})
+    people = profile.people.resolve_paths(folder)
+    profile = profile.model_copy(update={"console": console, "data": data, "people": people})
     profile._path = path.absolute()
     return profile
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from mamba.config import load_profile
 from mamba.errors import MambaError
 from mamba.runtime import RuntimeDirectory
+from mamba.session.audit import find_audit_file
 from mamba.session.host import GRACE_S, SessionHost
 
 
@@ -37,8 +38,12 @@ def main(arguments: list[str] | None = None) -> int:
             env=_make_env(runtime.path, profile.path),
             profile=str(profile.path),
             person=profile.person or _find_login_name(),
+            audit_file=find_audit_file(profile, runtime),
             grace_s=options.grace,
         ).run()
+    except MambaError as error:
+        print(f"mamba.session: {error}", file=sys.stderr)  # noqa: T201
+        return 1
     finally:
         lock.release()
     return 0

@@ -18,6 +18,7 @@ import zmq
 from mamba.errors import Cancelled, ConsoleDied, ZError
 from mamba.runtime import RuntimeDirectory
 from mamba.session.agent import Agent
+from mamba.session.audit import AuditLog
 from mamba.session.commands import CommandQueue
 from mamba.session.control import Control
 from mamba.session.gate import Gate
@@ -54,6 +55,7 @@ class SessionHost:
         env: environment of the console.
         profile: path of the profile, for who asks.
         person: who measures, until somebody logs in.
+        audit_file: of the audit log.
         authenticator: checks passwords; None where nobody has to log in.
         control_timeout_s: how long the person in control has to answer who asks for it; None where there is no control.
         grace_s: how long IPython may take to end.
@@ -67,6 +69,7 @@ class SessionHost:
         env: Mapping[str, str],
         profile: str,
         person: str,
+        audit_file: Path,
         authenticator: Authenticator | None = None,
         control_timeout_s: float | None = None,
         grace_s: float = GRACE_S,
@@ -84,7 +87,8 @@ class SessionHost:
         self.state = SessionState()
         self.people = People(self.loop, authenticator, person)
         self.publisher = Publisher(self._context, runtime.notify)
-        self.receipts = Receipts(runtime.logs / "commands.jsonl")
+        self.audit = AuditLog(audit_file, self.loop)
+        self.receipts = Receipts(self.audit)
         self.agent = Agent(
             self.loop,
             self._context,
@@ -115,7 +119,7 @@ class SessionHost:
         )
         self.handlers = make_handlers(self)
         self._added = AddedVerbs(self.handlers, DeviceVerbs(self).forward)
-        self.gate = Gate(self.people, self.control, added=self._added.rules, audit=_no_audit)
+        self.gate = Gate(self.people, self.control, added=self._added.rules, audit=self.audit.add)
         self.server = RequestServer(self._context, runtime.rpc, self.handlers, self.gate.admit)
         self.loop.watch_reader(self.server.socket, self.server.serve)
 
@@ -237,7 +241,7 @@ class SessionHost:
     def _close(self) -> None:
         (self._runtime.path / "session.json").unlink(missing_ok=True)
         self.loop.forget(self.server.socket)
-        closable = (self.server, self.keys, self.agent, self.join_server, self.publisher, self.terminal, self.receipts)
+        closable = (self.server, self.keys, self.agent, self.join_server, self.publisher, self.terminal, self.audit)
         for part in (self.making_safe, *closable, self.people, self.loop):
             part.close()
         self._context.term()
@@ -315,7 +319,3 @@ class SessionHost:
         request = make_request({**(message.get("args") or {}), "typ": message["verb"]})
         call = Call(request, lambda rep: self.agent.send({"typ": "reply", "id": number, "rep": rep}), source="console")
         answer(self.handlers, call, self.gate.admit)
-
-
-def _no_audit(verb: str, **fields: Any) -> None:
-    log.info("%s: %s", verb, fields)

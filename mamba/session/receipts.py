@@ -1,16 +1,13 @@
-"""Receipts: what was executed, by whom, with which result; the history in memory and the audit log on disk."""
+"""Receipts: what was executed, by whom, with which result; the newest in memory, all of them in the audit log."""
 
 from __future__ import annotations
 
 import json
-import logging
-import os
 from collections import deque
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
-log = logging.getLogger(__name__)
+from mamba.session.audit import AuditLog
 
 Receipt = dict[str, Any]
 """`id, n, text, origin, person, role, pid, time` (s since 1970), `duration_s, files, rep`; values ready."""
@@ -36,21 +33,26 @@ def clip_receipt(receipt: Receipt, limit: int) -> Receipt:
 
 
 class Receipts:
-    """The last 1000 receipts, and a JSON line per receipt in the audit log (mode 0600, appended to)."""
+    """The last 1000 receipts; each is also an entry of the audit log."""
 
-    def __init__(self, audit_file: Path) -> None:
+    def __init__(self, audit: AuditLog) -> None:
         self._kept: deque[Receipt] = deque(maxlen=HISTORY)
-        self._audit = os.open(audit_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._audit = audit
 
     def add(self, receipt: Receipt) -> Receipt:
         """Keep a receipt; returns it as it goes into the notice."""
-        short = clip_receipt(receipt, _MAX_HISTORY_CHARS)
-        self._kept.append(short)
-        line = json.dumps({**short, "rep": _summarize(short["rep"])}) + "\n"
-        try:
-            os.write(self._audit, line.encode())
-        except OSError as error:  # a full disk must not end the session
-            log.warning("audit log: %s", error.strerror)
+        self._kept.append(clip_receipt(receipt, _MAX_HISTORY_CHARS))
+        names = ("person", "origin", "text", "id", "duration_s", "files")
+        rep = receipt["rep"]
+        self._audit.add(
+            "cmd",
+            cell=receipt["n"],
+            role=receipt.get("role", ""),
+            pid=receipt.get("pid"),
+            result=rep["err"],
+            desc=str(rep.get("desc", "")),
+            **{name: receipt[name] for name in names},
+        )
         return clip_receipt(receipt, _MAX_NOTICE_CHARS)
 
     def find(self, command_id: str) -> Receipt | None:
@@ -60,11 +62,3 @@ class Receipts:
     def list_last(self, limit: int) -> list[Receipt]:
         """The last receipts, oldest first."""
         return list(islice(self._kept, max(0, len(self._kept) - limit), None))
-
-    def close(self) -> None:
-        """Close the audit log."""
-        os.close(self._audit)
-
-
-def _summarize(rep: dict[str, Any]) -> dict[str, Any]:
-    return {"err": rep["err"], "desc": rep.get("desc", "")} if rep.get("err") else {"err": ""}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 import zmq
 
 from mamba.errors import ZError
+from mamba.session.audit_chain import read_entries
 from mamba.wire.client import Client
 from tests.support.session_host import STARTUP, HostUnderTest, wait_until
 
@@ -70,9 +70,8 @@ def test_a_command_leaves_a_receipt(ipython: HostUnderTest, client: Client) -> N
     )
     assert done["n"] == running["n"]
     assert client.request("cmd/history", limit=1)[0]["id"] == answer["id"]
-    line = json.loads((ipython.runtime.logs / "commands.jsonl").read_text().splitlines()[-1])
-    assert (line["id"], line["rep"]) == (answer["id"], {"err": ""})
-    assert (ipython.runtime.logs / "commands.jsonl").stat().st_mode & 0o777 == 0o600
+    entry = [entry for entry in read_entries(ipython.runtime.logs / "audit.jsonl") if entry["verb"] == "cmd"][-1]
+    assert (entry["id"], entry["cell"], entry["result"]) == (answer["id"], done["n"], "")
 
 
 def test_a_syntax_error_is_the_cells_error(client: Client) -> None:

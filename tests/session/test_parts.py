@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
@@ -14,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mamba.errors import TextRefused, UnknownDevice, ZError
+from mamba.session.audit import AuditLog
+from mamba.session.audit_chain import read_entries
 from mamba.session.cell_text import check_text
 from mamba.session.loop import Loop
 from mamba.session.receipts import HISTORY, Receipts, clip_receipt
@@ -132,24 +133,26 @@ def make_receipt(number: int, ret: Any = None) -> dict[str, Any]:
 
 
 def test_receipts_are_bounded_in_memory_and_complete_on_disk(tmp_path: Path) -> None:
-    receipts = Receipts(tmp_path / "commands.jsonl")
+    audit = AuditLog(tmp_path / "audit.jsonl", Loop())
+    receipts = Receipts(audit)
     for number in range(HISTORY + 10):
         receipts.add(make_receipt(number))
-    receipts.close()
+    audit.close()
     assert len(receipts.list_last(5000)) == HISTORY
     assert receipts.find("3") is None
     assert [receipt["id"] for receipt in receipts.list_last(2)] == ["1008", "1009"]
     assert receipts.list_last(0) == []
-    lines = (tmp_path / "commands.jsonl").read_text().splitlines()
-    assert [json.loads(line)["id"] for line in lines] == [str(n) for n in range(HISTORY + 10)]
+    entries = read_entries(tmp_path / "audit.jsonl")
+    assert [entry["id"] for entry in entries] == [str(n) for n in range(HISTORY + 10)]
 
 
 def test_a_long_result_is_left_out_of_the_history(tmp_path: Path) -> None:
-    receipts = Receipts(tmp_path / "commands.jsonl")
+    audit = AuditLog(tmp_path / "audit.jsonl", Loop())
+    receipts = Receipts(audit)
     noticed = receipts.add(make_receipt(1, "x" * 100_000))
     assert len(noticed["rep"]["ret"]) == 100_000
     kept = receipts.list_last(1)[0]
     assert kept["rep"]["ret"] == {"$type": "repr", "class": "", "text": "<result of 100022 characters>"}
     failed = {**make_receipt(2), "rep": {"err": "exc", "desc": "y" * 100}}
     assert clip_receipt(failed, 50)["rep"] == {"err": "exc", "desc": "y" * 50 + "…"}
-    receipts.close()
+    audit.close()

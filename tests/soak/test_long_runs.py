@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
@@ -15,6 +14,7 @@ import psutil
 import pytest
 import zmq
 
+from mamba.session.audit_chain import read_entries
 from tango_servers.camera.model import render_frame
 from tests.support.facility import facility_up, wait_until
 from tests.support.session_host import HostUnderTest
@@ -61,8 +61,8 @@ def _type_lines(host: HostUnderTest, typed: list[str], over: threading.Event) ->
 
 
 def _find_lines(host: HostUnderTest) -> list[str]:
-    cells = map(json.loads, (host.runtime.logs / "commands.jsonl").read_text().splitlines())
-    return [cell["text"] for cell in cells if cell["origin"] == "console"]
+    entries = read_entries(host.runtime.logs / "audit.jsonl")
+    return [entry["text"] for entry in entries if entry["origin"] == "console"]
 
 
 def test_twenty_acquisitions_are_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
