@@ -1,8 +1,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mamba.config import BUILT_IN_PROFILE, load_profile, read_environment
+from mamba.config.people import fold_person, read_person
 from mamba.errors import ProfileError
 
 GOOD = """\
@@ -99,3 +102,103 @@ def test_the_environment_decides(tmp_path, monkeypatch):
     given = read_environment({"MAMBA_RUNTIME_DIR": "/x", "MAMBA_PROFILE": "p.yaml", "DISPLAY": ":1"})
     assert (given.runtime_dir, given.profile, given.graphical) == (Path("/x"), Path("p.yaml"), True)
     assert read_environment({"XDG_RUNTIME_DIR": "/run/user/1"}).runtime_dir == Path("/run/user/1/mamba")
+
+
+PEOPLE = """\
+people:
+  login: ldap
+  ldap:
+    url: ldaps://ldap.example.org
+    user_dn: uid={person},ou=people,dc=example,dc=org
+    ca_file: site.pem
+  roles:
+    observer: [grace]
+    expert: [ada]
+  control: true
+"""
+
+
+def test_without_a_word_about_people_there_is_no_login(write):
+    people = load_profile(write(GOOD)).people
+    assert (people.login, people.control, people.default_role) == ("none", False, "operator")
+
+
+def test_files_of_the_people_section_are_relative_to_the_profile(write, tmp_path, monkeypatch):
+    monkeypatch.chdir("/")
+    people = load_profile(write(GOOD + PEOPLE)).people
+    assert people.accounts == tmp_path / "accounts.json"
+    assert people.ldap.ca_file == tmp_path / "site.pem"
+    assert people.control_timeout_s == 60
+
+
+def test_a_role_is_found_as_a_directory_finds_the_person(write):
+    roles = load_profile(write(GOOD + PEOPLE)).people.roles
+    assert [roles.find(name) for name in ("ada", "Grace", "ＧＲＡＣＥ", "eve")] == [
+        "expert",
+        "observer",
+        "observer",
+        None,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "expected"),
+    [
+        (
+            "login: ldap",
+            "login: none",
+            "line 21: 'people.control' cannot be used\n  seen: True\n"
+            "  do:   control passes between persons: add 'login: accounts' (or pam, ldap), or write false",
+        ),
+        ("expert: [ada]", "expert: [ada, Grace]", "line 20: 'people.roles.expert' cannot be used"),
+        ("expert: [ada]", "expert: ['ada lovelace']", "line 20: 'people.roles.expert.0' cannot be used"),
+        ("login: ldap", "login: accounts", "do:   with login: accounts the roles stand in the accounts"),
+        ("login: ldap", "login: kerberos", "line 13: 'people.login' cannot be used"),
+        ("    url: ldaps://ldap.example.org\n", "", "line 13: 'people.login' cannot be used\n  seen: 'ldap'"),
+        ("{person}", "ada", "line 16: 'people.ldap.user_dn' cannot be used"),
+        ("uid={person}", "uid={person},cn={person}", "do:   write {person} once"),
+        ("ldaps://", "https://", "line 15: 'people.ldap.url' cannot be used"),
+        ("ldaps://", "ldap://", "do:   passwords would cross the network in the clear"),
+        ("ldap.example.org", "ada:secret@ldap.example.org", "write ldaps://HOST or ldaps://HOST:PORT and nothing more"),
+        ("ldap.example.org", "ldap.example.org:99999", "line 15: 'people.ldap.url' cannot be used"),
+        (
+            "control: true",
+            "control: true\n  control_timeout_s: 0",
+            "line 22: 'people.control_timeout_s' cannot be used",
+        ),
+        ("control: true", "pam: {service: ../shadow}", "line 21: 'people.pam.service' cannot be used"),
+        ("control: true", "rolls: {}", "line 21: unknown key 'people.rolls'\n  do:   did you mean 'roles'?"),
+        ("ca_file", "ca-file", "line 17: unknown key 'people.ldap.ca-file'\n  do:   did you mean 'ca_file'?"),
+    ],
+)
+def test_a_mistake_about_people_is_named_with_its_line(write, right, wrong, expected):
+    assert right in PEOPLE
+    with pytest.raises(ProfileError) as caught:
+        load_profile(write(GOOD + PEOPLE.replace(right, wrong)))
+    assert expected in str(caught.value)
+    assert len(str(caught.value).splitlines()) <= 5
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:1389", "[::1]", "ldap.example.org\n    start_tls: true"])
+def test_ldap_in_the_clear_stays_on_this_machine_or_starts_tls(write, host):
+    profile = GOOD + PEOPLE.replace("ldaps://ldap.example.org", f"ldap://{host}")
+    if "[" in host:
+        profile = profile.replace("ldap://[::1]", "'ldap://[::1]'")
+    assert load_profile(write(profile)).people.ldap.url.startswith("ldap://")
+
+
+def test_a_socket_needs_no_encryption(write):
+    url = "ldapi://%2Frun%2Fslapd%2Fldapi"
+    assert load_profile(write(GOOD + PEOPLE.replace("ldaps://ldap.example.org", url))).people.ldap.url == url
+
+
+@given(st.text(max_size=80))
+def test_a_name_has_nothing_that_a_directory_path_or_terminal_reads(text):
+    try:
+        name = read_person(text)
+    except ValueError:
+        return
+    assert name.isprintable()
+    assert not set(name) & set('\\ ,+"<>;=#/:*()&|!\0\n')
+    assert read_person(name) == name
+    assert fold_person(fold_person(name)) == fold_person(name) == fold_person(text)

@@ -1,39 +1,26 @@
-"""The beamline profile as frozen models, and the environment: the only reader of configuration.
+"""The beamline profile as frozen models, and its reader.
 
 A *profile* is one YAML file (`beamline.yaml`) that says which Tango servers run, which devices stand in `M` (movable)
-and `D` (detectors), and which script the console starts with. Paths in it are relative to the file.
+and `D` (detectors), which script the console starts with, and who may do what. Paths in it are relative to the file.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
+from mamba.config.model import Model
+from mamba.config.people import PeopleConfig
 from mamba.errors import ProfileError, find_nearest
 
 PropertyValue = str | float | int | bool | list[str] | list[float]
 """A Tango property as the profile writes it; the database stores strings."""
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TangoConfig(_Model):
+class TangoConfig(Model):
     """Which Tango database."""
 
     host: str = Field("embedded", description="'embedded', or host:port of the site's own database")
@@ -55,12 +42,12 @@ class TangoConfig(_Model):
         return port
 
 
-class ServerDevice(_Model):
+class ServerDevice(Model):
     """One Tango device of a server."""
 
     class_name: str = Field(alias="class", description="Tango class")
     alias: str | None = None
-    properties: dict[str, PropertyValue] = {}
+    properties: dict[str, PropertyValue] = Field({}, description="as the database keeps them")
 
 
 def _check_parts(name: str, form: str) -> str:
@@ -73,14 +60,14 @@ ServerName = Annotated[str, AfterValidator(lambda name: _check_parts(name, "SERV
 DeviceName = Annotated[str, AfterValidator(lambda name: _check_parts(name, "DOMAIN/FAMILY/MEMBER"))]
 
 
-class ServerConfig(_Model):
+class ServerConfig(Model):
     """One device server, started and supervised; its key in the profile is SERVER/INSTANCE."""
 
     module: str = Field(description="Python module, run as 'python -m MODULE INSTANCE'")
     devices: dict[DeviceName, ServerDevice] = Field(description="Tango device name → class and properties")
 
 
-class DeviceConfig(_Model):
+class DeviceConfig(Model):
     """One ophyd device in `M` or `D`; its key in the profile is the name below the group (`energy`, `sample.x`)."""
 
     tango: str = Field(description="Tango device name")
@@ -89,14 +76,14 @@ class DeviceConfig(_Model):
     options: dict[str, Any] = Field({}, description="keyword arguments of the device's class")
 
 
-class DevicesConfig(_Model):
+class DevicesConfig(Model):
     """The devices of the console."""
 
-    M: dict[str, DeviceConfig] = {}
-    D: dict[str, DeviceConfig] = {}
+    M: dict[str, DeviceConfig] = Field({}, description="what moves")
+    D: dict[str, DeviceConfig] = Field({}, description="what detects")
 
 
-class ConsoleConfig(_Model):
+class ConsoleConfig(Model):
     """How the console starts."""
 
     startup: Path = Field(description="script that IPython runs first; makes M, D, RE and calls server_start")
@@ -104,13 +91,13 @@ class ConsoleConfig(_Model):
     colors: str = "linux"
 
 
-class DataConfig(_Model):
+class DataConfig(Model):
     """Where data goes."""
 
     directory: Path = Field(Path("data"), description="NeXus and raw files; relative to where 'mambactl up' was called")
 
 
-class Profile(_Model):
+class Profile(Model):
     """One beamline."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$", description="short name; part of the runtime directory")
@@ -118,10 +105,11 @@ class Profile(_Model):
     facility: str = ""
     person: str = Field("", description="who measures, until somebody logs in; empty: the login name")
     tango: TangoConfig = TangoConfig()
-    servers: dict[ServerName, ServerConfig] = {}
+    servers: dict[ServerName, ServerConfig] = Field({}, description="SERVER/INSTANCE → what it runs")
     devices: DevicesConfig = DevicesConfig()
     console: ConsoleConfig
     data: DataConfig = DataConfig()
+    people: PeopleConfig = PeopleConfig()
     _path: Path = PrivateAttr(Path())
 
     @property
@@ -181,7 +169,9 @@ def load_profile(path: Path) -> Profile:
             seen=str(startup),
             remedy="write it, or name another one in console.startup",
         )
-    profile = profile.model_copy(update={"console": profile.console.model_copy(update={"startup": startup})})
+    console = profile.console.model_copy(update={"startup": startup})
+    people = profile.people.resolve_paths(path.absolute().parent)
+    profile = profile.model_copy(update={"console": console, "people": people})
     profile._path = path.absolute()
     return profile
 
@@ -249,33 +239,3 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
             model = get_args(field.annotation)[-1]
             next(steps, None)
     return [f.alias or n for n, f in model.model_fields.items()]
-
-
-class Environment(_Model):
-    """What Mamba takes from the process environment."""
-
-    runtime_dir: Path
-    profile: Path
-    graphical: bool = Field(description="a screen is there to open windows on")
-
-
-BUILT_IN_PROFILE = Path(__file__).parent.parent / "tango_servers" / "virtual_beamline" / "profile" / "beamline.yaml"
-"""The virtual beamline: what runs when nothing else is asked for."""
-
-
-def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
-    """Read MAMBA_RUNTIME_DIR, MAMBA_PROFILE, XDG_RUNTIME_DIR, DISPLAY and WAYLAND_DISPLAY.
-
-    Without them: the runtime directory is a folder of this user below XDG_RUNTIME_DIR or the system's folder for
-    temporary files, the profile `beamline.yaml` in the current folder, else the virtual beamline.
-    """
-    env = os.environ if variables is None else variables
-    base = env.get("XDG_RUNTIME_DIR")
-    default_dir = Path(base) / "mamba" if base else Path("/tmp") / f"mamba-{os.getuid()}"  # noqa: S108  # 0700, checked
-    here = Path("beamline.yaml")
-    default_profile = here if here.is_file() else BUILT_IN_PROFILE
-    return Environment(
-        runtime_dir=Path(env.get("MAMBA_RUNTIME_DIR") or default_dir),
-        profile=Path(env.get("MAMBA_PROFILE") or default_profile),
-        graphical=bool(env.get("DISPLAY") or env.get("WAYLAND_DISPLAY")),
-    )
