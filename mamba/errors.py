@@ -14,7 +14,10 @@
     │   ├── BadRequest            bad-request
     │   ├── UnknownVerb           unknown-verb
     │   ├── ReplyTimeout          reply-timeout
-    │   └── ConnectionLost        connection-lost
+    │   ├── ConnectionLost        connection-lost
+    │   ├── LoginRefused          login-refused      never says whether name or password was wrong
+    │   └── LoginUnavailable      login-unavailable  nobody there who could check a password
+    ├── AccountError              account-failed     an account cannot be made or changed as asked
     ├── CommandError              command-failed     a command that did not become a finished cell
     │   ├── TextRefused           text-refused
     │   ├── PromptOccupied        prompt-occupied
@@ -173,6 +176,24 @@ class ConnectionLost(WireError):
     """The other side of a connection is gone."""
 
     code = "connection-lost"
+
+
+class LoginRefused(WireError):
+    """Name or password is wrong, or the account may not be used; never says which."""
+
+    code = "login-refused"
+
+
+class LoginUnavailable(WireError):
+    """A password cannot be checked: the accounts, the directory or the PAM service cannot be used."""
+
+    code = "login-unavailable"
+
+
+class AccountError(MambaError):
+    """An account cannot be made or changed as asked: it exists, it does not, or name or password cannot be used."""
+
+    code = "account-failed"
 
 
 class CommandError(MambaError):

@@ -12,11 +12,12 @@ import os
 import sys
 from pathlib import Path
 
-from mamba.config import load_profile
+from mamba.config import Profile, load_profile
 from mamba.errors import MambaError
 from mamba.runtime import RuntimeDirectory
 from mamba.session.audit import find_audit_file
 from mamba.session.host import GRACE_S, SessionHost
+from mamba.session.people import Authenticator
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,6 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
             profile=str(profile.path),
             person=profile.person or _find_login_name(),
             audit_file=find_audit_file(profile, runtime),
+            authenticator=_make_authenticator(profile),
+            control_timeout_s=profile.people.control_timeout_s if profile.people.control else None,
             grace_s=options.grace,
         ).run()
     except MambaError as error:
@@ -59,6 +62,14 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     parser.add_argument("console", nargs="*", help="program to run as the console instead of mamba.console (after --)")
     return parser.parse_args(arguments)
+
+
+def _make_authenticator(profile: Profile) -> Authenticator | None:
+    if profile.people.login == "none":
+        return None
+    from mamba.session.logins.authenticator import make_authenticator  # Argon2 and LDAP, only where people log in
+
+    return make_authenticator(profile.people)
 
 
 def _find_login_name() -> str:

@@ -1,0 +1,75 @@
+"""Against a real libpam, with a stack of our own and modules that every Debian has."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from mamba.errors import LoginUnavailable
+from mamba.session.logins.authenticator import Authenticator
+from mamba.session.logins.pam import PamLogin
+from tests.support.people import CANARY, PASSWORDS, make_people, refusal_of, write_stack
+
+
+def test_an_account_that_may_not_be_used_is_refused_and_the_log_says_why(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    write_stack(tmp_path, PASSWORDS, account="pam_deny.so")
+    refusal_of(Authenticator(PamLogin(make_people(login="pam"), stacks=tmp_path)), "ada", CANARY)
+    assert "refused by PAM: pam_acct_mgmt" in caplog.text
+
+
+def test_a_service_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(LoginUnavailable, match=r"no service 'mamba'(.|\n)*people\.pam\.service"):
+        Authenticator(PamLogin(make_people(login="pam"), stacks=tmp_path)).check("ada", CANARY)
+
+
+def test_a_stack_with_a_missing_module_is_no_wrong_password(tmp_path: Path) -> None:
+    (tmp_path / "mamba").write_text("auth required pam_that_is_not_there.so\naccount required pam_permit.so\n")
+    with pytest.raises(LoginUnavailable, match="could not be checked"):
+        Authenticator(PamLogin(make_people(login="pam"), stacks=tmp_path)).check("ada", CANARY)
+
+
+def test_the_machines_own_pam_answers() -> None:
+    door = Authenticator(PamLogin(make_people(login="pam", pam={"service": "other"})))
+    refusal_of(door, "nobody-of-that-name", "wrong")
+
+
+def test_a_module_that_hangs_is_ended_in_time(tmp_path: Path) -> None:
+    (tmp_path / "hang").write_text("#!/bin/sh\nexec sleep 60\n")
+    (tmp_path / "hang").chmod(0o700)
+    (tmp_path / "mamba").write_text(f"auth required pam_exec.so {tmp_path / 'hang'}\n")
+    door = Authenticator(PamLogin(make_people(login="pam"), stacks=tmp_path), timeout_s=1)
+    started = time.monotonic()
+    with pytest.raises(LoginUnavailable, match="no answer within 1 s"):
+        door.check("ada", CANARY)
+    assert time.monotonic() - started < 5
+
+
+def test_logins_at_once_take_turns_and_end_in_time(tmp_path: Path) -> None:
+    (tmp_path / "hang").write_text("#!/bin/sh\nexec sleep 60\n")
+    (tmp_path / "hang").chmod(0o700)
+    (tmp_path / "mamba").write_text(f"auth required pam_exec.so {tmp_path / 'hang'}\n")
+    door = Authenticator(PamLogin(make_people(login="pam"), stacks=tmp_path), timeout_s=2)
+    errors: list[str] = []
+
+    def log_in() -> None:
+        try:
+            door.check("ada", CANARY)
+        except LoginUnavailable as error:
+            errors.append(str(error))
+
+    started = time.monotonic()
+    threads = [threading.Thread(target=log_in) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert time.monotonic() - started < 6
+    assert sum("too many persons" in error for error in errors) == 2
+    assert len(errors) == 6
