@@ -13,6 +13,9 @@
     ├── WireError                 wire-failed        between a client and the session host
     │   ├── BadRequest            bad-request
     │   ├── UnknownVerb           unknown-verb
+    │   ├── NotLoggedIn           not-logged-in
+    │   ├── Forbidden             forbidden          the role of who asks is too low
+    │   ├── NotInControl          not-in-control
     │   ├── ReplyTimeout          reply-timeout
     │   ├── ConnectionLost        connection-lost
     │   ├── LoginRefused          login-refused      never says whether name or password was wrong
@@ -21,6 +24,7 @@
     ├── CommandError              command-failed     a command that did not become a finished cell
     │   ├── TextRefused           text-refused
     │   ├── PromptOccupied        prompt-occupied
+    │   ├── Busy                  busy
     │   ├── Cancelled             cancelled
     │   ├── DeadlinePassed        deadline-passed
     │   ├── ConsoleDied           console-died

@@ -109,7 +109,7 @@ class SessionHost:
             publish=lambda t, f: self._publish(t, f),
             show=lambda text: self.terminal.show(f"\r\n[mamba] {text}\r\n".encode()),
         )
-        self.keys = KeysServer(self.loop, self._context, runtime.keys, self._type_keys)
+        self.keys = KeysServer(self.loop, self._context, runtime.keys, self._type_raw)
         self.control = Control(
             self.loop,
             enabled=control_timeout_s is not None,
@@ -260,6 +260,12 @@ class SessionHost:
         if CTRL_C in keys:
             self.commands.cancel_waiting(Cancelled("command: withdrawn, since Ctrl-C was pressed in the console"))
         return self.terminal.write(keys)
+
+    def _type_raw(self, keys: bytes) -> str:
+        """Type what came by the `keys` socket, which knows no tokens; "" or why not."""
+        if self.people.is_required:
+            return "not typed: people log in here; send commands with 'cmd', or join with 'mambactl console --login'"
+        return "" if self._type_keys(keys) else "not typed: the console has ended, or does not read its keys"
 
     def set_terminal(self, caller: Caller) -> None:
         """Somebody logged in at the prompt, or (person "") out."""

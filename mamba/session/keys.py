@@ -14,14 +14,14 @@ MAX_KEYS = 2**20
 
 
 class KeysServer:
-    """A REP socket; a refused request is answered with the reason instead of empty bytes."""
+    """A REP socket; a refused request is answered with the reason, which `type_keys` returns, instead of empty bytes."""
 
     def __init__(
         self,
         loop: Loop,
         context: zmq.Context[zmq.Socket[bytes]],
         endpoint: str,
-        type_keys: Callable[[bytes], bool],
+        type_keys: Callable[[bytes], str],
     ) -> None:
         self._loop, self._type_keys = loop, type_keys
         self._socket = context.socket(zmq.REP)
@@ -42,9 +42,7 @@ class KeysServer:
             return b"bad-request: send the keys in one frame"
         if len(frames[0]) > MAX_KEYS:
             return b"bad-request: at most 1 MiB at once"
-        if not self._type_keys(frames[0]):
-            return b"not typed: the console has ended, or does not read its keys"
-        return b""
+        return self._type_keys(frames[0]).encode()
 
     def close(self) -> None:
         """Stop listening."""

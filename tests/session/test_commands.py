@@ -155,7 +155,8 @@ def test_devices(client: Client) -> None:
 def test_people(ipython: HostUnderTest, client: Client) -> None:
     assert client.ask("auth/logout").err == "not-logged-in"
     notices = ipython.subscribe("session/person")
-    assert client.request("auth/login", person="Grace") == {"person": "Grace"}
+    logged_in = {"person": "Grace", "role": "expert", "proposal": "", "token": ""}
+    assert client.request("auth/login", person="Grace") == logged_in
     notice = notices.wait_for("session/person", timeout_s=5)
     assert notice is not None
     assert notice["person"] == "Grace"

@@ -134,13 +134,13 @@ def main() -> None:
     raw[3] &= ~termios.ISIG
     termios.tcsetattr(0, termios.TCSANOW, raw)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    print("tiny console", flush=True)  # before anybody can hear that it is there
     link = Link(f"ipc://{Path(sys.argv[sys.argv.index('--runtime') + 1])}/agent")
     namespace: dict[str, Any] = {"link": link, "silent": link.silent}
     link.send("hello", pid=os.getpid(), session="tiny", execution_count=1)
     link.tell_state("idle")
     for target in (link.read_for_ever, lambda: read_keys(link)):
         threading.Thread(target=target, daemon=True).start()
-    print("tiny console", flush=True)
     link.send("ready")
     n = 0
     while True:
