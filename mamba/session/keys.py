@@ -14,7 +14,10 @@ MAX_KEYS = 2**20
 
 
 class KeysServer:
-    """A REP socket; a refused request is answered with the reason, which `type_keys` returns, instead of empty bytes."""
+    """A REP socket; a refused request is answered with the reason instead of empty bytes.
+
+    `type_keys` returns the reason, "" when the keys are on their way.
+    """
 
     def __init__(
         self,
