@@ -15,9 +15,10 @@ from mamba.session.logins.account_file import Account, AccountFile
 from mamba.session.logins.accounts import hash_password
 from mamba.session.roles import RULES
 from mamba.wire.messages import Reply
+from mamba.wire.subscriber import Subscriber
 from tests.session.conftest import TINY
 from tests.session.test_commands import ask_plain
-from tests.support.session_host import HostUnderTest
+from tests.support.session_host import HostUnderTest, wait_until
 
 PROFILE = """
 name: trial
@@ -147,7 +148,8 @@ def test_one_person_in_control(host: HostUnderTest, people: dict[str, Person]) -
     assert "run engine" in bob.ask("run/abort", reason="smoke").desc or bob.ask("run/abort").err == "no-run"
     assert oda.ask("control/ask").err == "forbidden"
 
-    notices = host.subscribe("control/")
+    notices = Subscriber(host.runtime.notify, prefixes=("cmd/done", "control/"))
+    wait_until(lambda: ada.ask("cmd", cmd="1").ok and notices.receive(0.05), what="the first notice")
     assert bob.ask("control/ask").ok
     asked = notices.wait_for("control/asked", timeout_s=5)
     assert asked is not None
@@ -161,6 +163,7 @@ def test_one_person_in_control(host: HostUnderTest, people: dict[str, Person]) -
     assert bob.ask("control/give", to="Ada").ok
     assert ada.ask("auth/logout").ok
     assert bob.ask("control/status").value["person"] == ""
+    notices.close()
 
 
 def test_only_who_is_in_control_cancels_somebody_else_s_command(host: HostUnderTest, people: dict[str, Person]) -> None:
