@@ -25,6 +25,7 @@ _COMMANDS = {
     "restart": ("mamba.cli.console", "End IPython, also one that hangs, and start a new one."),
     "log": ("mamba.cli.log", "Show who did what from where; --verify checks that nobody changed it."),
     "gui": ("mamba.cli.gui", "Open the operator's window."),
+    "user": ("mamba.cli.user", "Keep the accounts of those who log in: add, remove, list, password, role, …"),
     "doctor": ("mamba.cli.doctor", "Check every piece; name what is broken and what to do."),
     "demo": ("mamba.cli.demo", "Measure a spectrum and 2,000 frames on the virtual beamline."),
 }

@@ -37,14 +37,14 @@ class Settings:
 
     @cached_property
     def profile(self) -> Profile:
-        """The profile of what runs, else the one to bring up.
+        """The profile that --profile names, else the one of what runs, else the one to bring up.
 
         Raises:
             ProfileError: it cannot be used.
         """
         from mamba.config import load_profile
 
-        state = self.find_runtime().read_state("facility")
+        state = self.find_runtime().read_state("facility") if self._profile is None else None
         return load_profile(Path(state["profile"]["path"]) if state else self.profile_path)
 
     def find_runtime(self) -> RuntimeDirectory:

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -202,3 +203,10 @@ def test_a_name_has_nothing_that_a_directory_path_or_terminal_reads(text):
     assert not set(name) & set('\\ ,+"<>;=#/:*()&|!\0\n')
     assert read_person(name) == name
     assert fold_person(fold_person(name)) == fold_person(name) == fold_person(text)
+
+
+def test_the_manual_shows_profiles_that_can_be_used(write):
+    manual = Path(__file__).parents[2] / "docs" / "reference" / "people.md"
+    sections = re.findall(r"```yaml\n(people:.*?)```", manual.read_text(), re.DOTALL)
+    logins = [load_profile(write(GOOD + section)).people.login for section in sections]
+    assert logins == ["accounts", "pam", "ldap"]

@@ -95,12 +95,19 @@ class AccountFile:
 
         Raises:
             LoginUnavailable: as `read`; a file that is not there yet is made.
-            OSError: it cannot be written.
+            AccountError: it cannot be written; it is as it was.
         """
-        with self._locked():
-            accounts = self.read() if self.path.exists() else {}
-            yield accounts
-            self._write(accounts)
+        try:
+            with self._locked():
+                accounts = self.read() if self.path.exists() else {}
+                yield accounts
+                self._write(accounts)
+        except OSError as error:
+            raise AccountError(
+                f"accounts {self.path}: cannot be written",
+                seen=error.strerror or type(error).__name__,
+                remedy="see the rights of its folder, or name another file in people.accounts of the profile",
+            ) from error
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -127,8 +134,8 @@ class AccountFile:
             raise
 
 
-def add_account(accounts: Accounts, person: str, account: Account) -> None:
-    """Add one account.
+def refuse_second(accounts: Accounts, person: str) -> None:
+    """Refuse another account for a person.
 
     Raises:
         AccountError: the person has one, perhaps in another spelling.
@@ -138,7 +145,6 @@ def add_account(accounts: Accounts, person: str, account: Account) -> None:
             raise AccountError(
                 f"{other}: has an account already", remedy=f"'mambactl user password {other}' gives a new password"
             )
-    accounts[person] = account
 
 
 def find_account(accounts: Accounts, person: str) -> Account:

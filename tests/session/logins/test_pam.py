@@ -24,6 +24,13 @@ def test_an_account_that_may_not_be_used_is_refused_and_the_log_says_why(
     assert "refused by PAM: pam_acct_mgmt" in caplog.text
 
 
+def test_the_role_is_of_who_pam_says_it_is(tmp_path: Path) -> None:
+    # pam_ftp makes 'ftp' of 'anonymous', as modules of a directory make 'ada' of 'ada@EXAMPLE.ORG'
+    (tmp_path / "mamba").write_text("auth required pam_ftp.so ignore\naccount required pam_permit.so\n")
+    people = make_people(login="pam", roles={"observer": ["ftp"], "expert": ["anonymous"]})
+    assert Authenticator(PamLogin(people, stacks=tmp_path)).check("anonymous", "a@example.org") == "observer"
+
+
 def test_a_service_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(LoginUnavailable, match=r"no service 'mamba'(.|\n)*people\.pam\.service"):
         Authenticator(PamLogin(make_people(login="pam"), stacks=tmp_path)).check("ada", CANARY)
