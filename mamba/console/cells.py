@@ -6,18 +6,19 @@ has just accepted; the next cell is its cell. A cell that nobody expected was ty
 
 from __future__ import annotations
 
-import signal
+import ast
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from bluesky.utils import RunEngineInterrupted
 from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
+from mamba.console.interrupts import InterruptHold
 from mamba.errors import Cancelled, RunError, RunPaused
 from mamba.wire import notices
 from mamba.wire.agent_link import LinkMessage
@@ -25,7 +26,6 @@ from mamba.wire.messages import Rep, make_error, make_ok
 
 TYPED_HERE = "console"
 """Origin of a cell that was typed at the terminal."""
-_INTERRUPT_AGAIN_S = 0.01
 RECEIPTS_KEPT = 200
 """Receipts that `U.history()` can show."""
 
@@ -72,6 +72,7 @@ class CellRecorder:
 
     Attributes:
         engine: the run engine of the session, None before there is one.
+        interrupts: keeps Ctrl-C back between the prompt and the code of a cell.
         receipts: the last cells as they were reported by `cell/done`, oldest first.
         after_cell: called when a cell was reported, in the main thread.
     """
@@ -85,16 +86,19 @@ class CellRecorder:
         self._depth = 0
         self._marked_proposal = ""
         self._lock = threading.Lock()
+        self.interrupts = InterruptHold()
         self.engine: Any = None
         self.receipts: deque[LinkMessage] = deque(maxlen=RECEIPTS_KEPT)
         self.after_cell: list[Callable[[], None]] = []
         shell.events.register("pre_run_cell", self._begin)
         shell.events.register("post_run_cell", self._end)
+        shell.ast_transformers.append(self)  # type: ignore[arg-type]  # whatever has a `visit`
         self._detach = notices.attach(self._collect_files)
 
     def close(self) -> None:
         """Watch no longer."""
         self._detach()
+        self._shell.ast_transformers.remove(self)  # type: ignore[arg-type]  # as above
         for event, hook in (("pre_run_cell", self._begin), ("post_run_cell", self._end)):
             with suppress(ValueError):  # IPython ends its events before us when the console ends
                 self._shell.events.unregister(event, hook)
@@ -106,18 +110,20 @@ class CellRecorder:
         return running.describe() if running else None
 
     def expect(self, command: Command) -> None:
-        """The prompt accepts `command`: the next cell is its cell."""
+        """The prompt accepts `command`: the next cell is its cell, and Ctrl-C is meant for it."""
         self._expected = command
+        self.interrupts.hold()
 
     @property
-    def is_expecting(self) -> bool:
-        """Whether an accepted command has not become a cell yet."""
-        return self._expected is not None
+    def expected(self) -> Command | None:
+        """The accepted command that has not become a cell yet."""
+        return self._expected
 
     def settle_expected(self) -> None:
         """The prompt is back; answer a command whose cell never began (Ctrl-C came in between)."""
         command, self._expected = self._expected, None
         if command is not None:
+            self.interrupts.release()
             self.answer_without_cell(command, _INTERRUPTED)
 
     def answer_without_cell(self, command: Command, rep: Rep) -> None:
@@ -126,17 +132,7 @@ class CellRecorder:
         self._finish(receipt, rep)
 
     def _begin(self, info: ExecutionInfo) -> None:
-        with _hold_interrupts() as pressed:
-            self._begin_cell(info)
-        if pressed:
-            # IPython would have swallowed it here; it was meant for the cell, which begins now
-            threading.Timer(_INTERRUPT_AGAIN_S, self._interrupt, (self._running,)).start()
-
-    def _interrupt(self, running: _Running | None) -> None:
-        if running is not None and self._running is running:
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-
-    def _begin_cell(self, info: ExecutionInfo) -> None:
+        self.interrupts.hold()  # IPython would swallow one here
         self._depth += 1
         if self._depth > 1:
             return  # a cell that runs cells (%run -i, get_ipython().run_cell) is one cell
@@ -150,6 +146,12 @@ class CellRecorder:
         self._report({"typ": "cell/running", **self._running.describe()})
         if command.on_start is not None:
             command.on_start()
+
+    def visit(self, code: ast.AST) -> ast.AST:
+        """The code of a cell begins (IPython takes us for one who changes it): Ctrl-C ends it from now on."""
+        if self.interrupts.release():
+            raise KeyboardInterrupt
+        return code
 
     def _mark_runs(self, command: Command) -> None:
         if self.engine is None:
@@ -169,7 +171,7 @@ class CellRecorder:
         self._marked_proposal = command.proposal
 
     def _end(self, result: ExecutionResult | None) -> None:
-        with _hold_interrupts():  # the cell is over: there is nothing left to interrupt
+        with self.interrupts.held():  # the cell is over: there is nothing left to interrupt
             self._end_cell(result)
 
     def _end_cell(self, result: ExecutionResult | None) -> None:
@@ -201,17 +203,6 @@ class CellRecorder:
         if running is not None and notice["typ"] == "scan/stop":
             with self._lock:
                 running.files += [str(path) for path in notice.get("files", ()) if str(path) not in running.files]
-
-
-@contextmanager
-def _hold_interrupts() -> Iterator[list[int]]:
-    """Collect Ctrl-C instead of raising it: a cell must not begin or end by half."""
-    pressed: list[int] = []
-    previous = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
-    try:
-        yield pressed
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 def make_rep(result: ExecutionResult | None, engine: Any) -> Rep:

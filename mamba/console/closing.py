@@ -29,6 +29,8 @@ CLEAN_UP_S = 8.0
 """How long a run's clean-up may take when the console ends."""
 _CELL_S = 0.5
 """How long a cell may take to end by itself once its run was ended; then it is interrupted."""
+_NOTICE_S = 0.02
+"""How long the main thread may take to notice a Ctrl-C before it is woken up to look."""
 _LEAVE_S = 2.5
 """How long the main thread may take to leave its cell and the prompt in all."""
 
@@ -59,6 +61,7 @@ class Closing:
         """End on SIGTERM and SIGHUP, also while the main thread sits in C code or in a debugger."""
         for number in _ENDING_SIGNALS:
             signal.signal(number, lambda number, frame: self._catch(number))
+        signal.signal(signal.SIGURG, lambda number, frame: None)
         # The prompt's event loop takes the wake-up descriptor for itself and gives it up: it is set for each cell.
         self._shell.events.register("pre_run_cell", self._watch_signals)
         self._watch_signals(None)
@@ -73,6 +76,13 @@ class Closing:
             for number in os.read(self._told, 64):
                 if number in _ENDING_SIGNALS:
                     self._catch(number)
+                elif number == signal.SIGINT:
+                    self._wake_main_thread()
+
+    def _wake_main_thread(self) -> None:
+        """Python loses a Ctrl-C that comes while the main thread hands on its lock and is about to sleep in C code."""
+        if not self._closing.wait(_NOTICE_S):
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGURG)
 
     def _catch(self, number: int) -> None:
         if not self._caught.acquire(blocking=False):

@@ -1,30 +1,37 @@
-"""Commands into the prompt, inside its own event loop, as if they had been typed and Enter pressed.
+"""Commands into IPython's cells, as if they had been typed at its prompt and Enter pressed.
 
-Nothing is typed: a command is handed over only when the prompt is *idle* (it waits for the person, without an open
-search, completion menu or half a key sequence). The person's *draft* and cursor are set aside and come back with the
-next prompt, before the keys that were typed meanwhile are looked at.
+Nothing is typed. A command that comes between two cells becomes the next cell before a prompt is built at all
+(`mamba.console.interval`). While the prompt is on the screen, a command is handed over inside the prompt's own event
+loop, and only when it is *idle*: it waits for the person, without an open search, half a key sequence or half a paste.
+What the person was writing (`mamba.console.draft`) comes back with the next prompt, before the keys that were typed
+meanwhile are looked at.
 """
 
 from __future__ import annotations
 
 import ast
 import threading
+import time
 import warnings
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from IPython.terminal.interactiveshell import TerminalInteractiveShell
 from prompt_toolkit.application import Application
-from prompt_toolkit.document import Document
-from prompt_toolkit.key_binding.vi_state import InputMode
 from prompt_toolkit.shortcuts import PromptSession
 
 from mamba.console.cells import CellRecorder, Command, make_cancelled
+from mamba.console.draft import Draft
+from mamba.console.interval import Interval, is_pasting
+from mamba.console.prompt_line import show_line
+from mamba.console.shell import BeamlineShell
 from mamba.errors import TextRefused
 from mamba.wire.agent_link import LinkMessage
 from mamba.wire.messages import make_error, make_ok
+
+LINGER_S = 0.01
+"""How long the person's prompt is put off after a command's cell, unless a key waits: clients often send the next."""
 
 
 class Injector:
@@ -32,10 +39,10 @@ class Injector:
 
     Args:
         shell: the IPython with the prompt.
-        cells: told of each command right before the prompt accepts it.
+        cells: told of each command right before its cell begins.
         report: where messages for the session host go; must not block.
         is_held: whether cells must wait for something else than the prompt (a run that is being ended).
-        has_keyboard: whether the running cell waits for the person (`input()`, a debugger).
+        has_keyboard: whether the running cell waits for the person (`input()`, a debugger, a pager).
 
     Attributes:
         was_idle: whether the prompt has been on the screen yet.
@@ -44,7 +51,7 @@ class Injector:
 
     def __init__(
         self,
-        shell: TerminalInteractiveShell,
+        shell: BeamlineShell,
         cells: CellRecorder,
         *,
         report: Callable[[LinkMessage], None],
@@ -60,15 +67,19 @@ class Injector:
         self._waiting: deque[Command] = deque()
         self._told: tuple[str, str] | None = None
         self._lock = threading.Lock()
-        self._draft = Document()
+        self._draft = Draft(shell, shell.pt_app)
+        self._interval = Interval(self._app.input)
+        self._lingers = False
         self.was_idle = False
         self.on_first_idle: Callable[[], None] = lambda: None
         self._app.after_render.add_handler(self._after_render)
-        cells.after_cell.append(self._keep_draft)
+        cells.after_cell.append(self._draft.put_back)
+        shell.before_prompt, shell.after_prompt = self._take_before_prompt, self._leave_prompt
 
     def close(self) -> None:
         """Deliver no more."""
         self._app.after_render.remove_handler(self._after_render)
+        self._shell.before_prompt = lambda: None
 
     def submit(self, command: Command, *, first: bool = False) -> None:
         """Execute `command` as soon as the prompt is idle; `first` puts it before all that wait. Any thread."""
@@ -107,9 +118,9 @@ class Injector:
         return self.is_at_prompt() and not self._is_in_use()
 
     def is_occupied(self) -> bool:
-        """Whether the person searches or chooses from a menu: a delivery would take that away."""
-        app, buffer = self._app, self._prompt.default_buffer
-        return app.layout.is_searching or app.layout.current_buffer is not buffer or buffer.complete_state is not None
+        """Whether the person searches: a delivery would take that away."""
+        app = self._app
+        return app.layout.is_searching or app.layout.current_buffer is not self._prompt.default_buffer
 
     def _is_in_use(self) -> bool:
         app = self._app
@@ -121,21 +132,56 @@ class Injector:
             or app.vi_state.operator_func
             or app.vi_state.waiting_for_digraph
             or app._running_in_terminal  # something is printed above the prompt, which is not drawn
+            or is_pasting(app.input)
         )
 
     def nudge(self) -> None:
         """Look again whether a waiting command can be delivered. Any thread."""
+        self._interval.wake_up()
         loop, context = self._app.loop, self._app.context
         if loop is not None and context is not None:
             # the prompt that just ended closed its loop; the next one looks by itself when it is drawn
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._deliver_next, context=context)
 
+    def _take_before_prompt(self) -> str | None:
+        """The text of the next cell, when a command is there before the prompt is; None when the person's turn is."""
+        linger_s, self._lingers = (LINGER_S if self._lingers else 0.0), False
+        # an event loop of windows turns only while the prompt is on the screen; the first prompt is the person's
+        if self._shell.active_eventloop is not None or not self.was_idle:
+            return None
+        self._cells.settle_expected()
+        with self._interval.opened():
+            command = self._wait_for_next(linger_s)
+        if command is None:
+            return None
+        show_line(self._shell, command)
+        return command.text
+
+    def _wait_for_next(self, linger_s: float) -> Command | None:
+        deadline = time.monotonic() + linger_s
+        while self._interval.wait(lambda: bool(self._waiting) and not self._is_held(), deadline - time.monotonic()):
+            command = self._take_next()
+            if command is not None:
+                return command
+        return None
+
+    def _leave_prompt(self) -> None:
+        """The prompt has gone; what it ended for is shown in its place."""
+        self._app.erase_when_done = False
+        command = self._cells.expected
+        if command is not None:
+            self._cells.expect(command)  # the prompt's own handling of Ctrl-C has ended with it
+            show_line(self._shell, command)
+
     def _after_render(self, app: Application[str]) -> None:
+        if app.is_done:
+            return
+        self._draft.forget()
         if not self.was_idle:
             self.was_idle = True
             self.on_first_idle()
-        if (self._waiting or self._cells.is_expecting) and app.loop is not None and not app.is_done:
+        if (self._waiting or self._cells.expected) and app.loop is not None:
             app.loop.call_soon(self._deliver_next)
 
     def _deliver_next(self) -> None:
@@ -146,58 +192,34 @@ class Injector:
             if self._is_held() or not self.is_idle():
                 self.tell_waiting()
                 return
-            with self._lock:
-                if not self._waiting:
-                    return
-                command = self._waiting.popleft()
-            if self._deliver(command):
+            command = self._take_next()
+            if command is not None:
+                self._draft.set_aside()
+                # its line is drawn afterwards; what Enter does could hold the text up: validators, wish for more lines
+                self._app.erase_when_done = True
+                self._app.exit(result=command.text)
                 return
 
-    def _deliver(self, command: Command) -> bool:
-        """Hand `command` to the prompt, or answer it at once (False): blank, or it would not arrive unchanged."""
-        if not command.text.strip():
-            self._cells.answer_without_cell(command, make_ok(None))
-            return False
-        refusal = find_refusal(command.text, self._shell.transform_cell)
-        if refusal is not None:
-            self._cells.answer_without_cell(command, make_error(refusal))
-            return False
-        buffer = self._prompt.default_buffer
-        self._set_draft_aside(buffer.document)
-        self._print_origin(command)
+    def _take_next(self) -> Command | None:
+        """Accept the next command; None if there is none, or it was answered without a cell."""
+        self._cells.interrupts.hold()  # a command that is out of the queue must not be lost
+        with self._lock:
+            command = self._waiting.popleft() if self._waiting else None
+        if command is None or not self._is_cell(command):
+            self._cells.interrupts.release()
+            return None
         self._cells.expect(command)
-        # What Enter does, without what could hold the text up: validators and the wish for more lines.
-        buffer.set_document(Document(command.text), bypass_readonly=True)
-        buffer.append_to_history()
-        self._app.exit(result=command.text, style="class:accepted")
-        return True
+        self._lingers = True
+        self._prompt.history.append_string(command.text)
+        return command
 
-    def _set_draft_aside(self, draft: Document) -> None:
-        self._draft = draft
-        self._restore_draft_next()
-        mode = self._app.vi_state.input_mode
-        if mode != InputMode.INSERT:
-            self._app.pre_run_callables.append(lambda: setattr(self._app.vi_state, "input_mode", mode))
-
-    def _restore_draft_next(self) -> None:
-        """Let the next prompt start with the draft and its cursor."""
-        if self._draft.text:
-            # prompt_toolkit takes a Document for its default; IPython passes on what it is given
-            self._shell.rl_next_input = self._draft  # type: ignore[assignment]  # declared by its first value, None
-
-    def _keep_draft(self) -> None:
-        """A cell may have put its own text there (%load, %recall); what the person was writing comes first."""
-        self._restore_draft_next()
-        self._draft = Document()
-
-    def _print_origin(self, command: Command) -> None:
-        who = f"{command.origin or 'a client'} ({command.person or 'nobody logged in'})"
-        printable = "".join(c if c.isprintable() else "?" for c in who)
-        app = self._app
-        app.renderer.erase()
-        app.output.write_raw(f"\x1b[2m← {printable}\x1b[0m\r\n")
-        app.output.flush()
-        app.renderer.reset()
+    def _is_cell(self, command: Command) -> bool:
+        """Whether `command` becomes a cell as it is; else it is answered: blank, or it would arrive changed."""
+        refusal = find_refusal(command.text, self._shell.transform_cell)
+        if command.text.strip() and refusal is None:
+            return True
+        self._cells.answer_without_cell(command, make_error(refusal) if refusal else make_ok(None))
+        return False
 
     def tell_waiting(self) -> None:
         """Report why the next command waits, when that is not what was reported last. Any thread."""
@@ -206,8 +228,8 @@ class Injector:
             return
         if self._has_keyboard() if not self.is_at_prompt() else self.is_occupied():
             why = "prompt-occupied"
-        elif self.is_at_prompt() and not self._is_held():
-            return  # half a key sequence: it is about to be delivered
+        elif self._cells.running is None and not self._is_held():
+            return  # half a key sequence, or between two cells: it is about to be delivered
         else:
             why = "busy"
         if self._told != (waiting[0].id, why):

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
-from IPython.terminal.interactiveshell import TerminalInteractiveShell
 
 from mamba.console.agent import Agent
 from mamba.console.cells import CellRecorder
@@ -25,6 +24,7 @@ from mamba.console.injector import Injector
 from mamba.console.occupation import KeyboardWatch
 from mamba.console.run_control import RunControl
 from mamba.console.services import Groups, Services
+from mamba.console.shell import BeamlineShell
 from mamba.devices import iter_devices, reach_of, record_without_dots
 from mamba.errors import NoRun, ZError
 from mamba.wire import notices
@@ -74,10 +74,10 @@ class ConsoleSession:
         if shell is not None:
             self.cells = CellRecorder(shell, report=self.report, person=lambda: (self.person, self.proposal))
             self.cells.after_cell.append(self._after_cell)
-        if endpoint is not None and isinstance(shell, TerminalInteractiveShell) and self.cells is not None:
+        if endpoint is not None and isinstance(shell, BeamlineShell) and self.cells is not None:
             self._connect(endpoint, shell, self.cells)
 
-    def _connect(self, endpoint: str, shell: TerminalInteractiveShell, cells: CellRecorder) -> None:
+    def _connect(self, endpoint: str, shell: BeamlineShell, cells: CellRecorder) -> None:
         self._keyboard = KeyboardWatch()
         self.injector = Injector(
             shell,

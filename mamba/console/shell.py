@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from IPython.paths import get_ipython_dir
-from IPython.terminal.interactiveshell import TerminalInteractiveShell
+from IPython.terminal.interactiveshell import PtkHistoryAdapter, TerminalInteractiveShell
 from traitlets.config import Config
 
 from mamba import __version__
@@ -40,16 +40,43 @@ def check_terminal() -> None:
     )
 
 
+class _PromptHistory(PtkHistoryAdapter):
+    """What the up arrow shows, read from IPython's history once a prompt is there, and not for each text as well."""
+
+    def append_string(self, string: str) -> None:
+        self._loaded = False
+
+
 class BeamlineShell(TerminalInteractiveShell):
     """IPython in a terminal.
 
     Attributes:
         before_exit: called once when IPython ends, while the namespace and its devices still exist.
+        before_prompt: called before each prompt; the text it returns becomes the next cell without a prompt.
+        after_prompt: called when a prompt has ended.
     """
 
     before_exit: Callable[[], None] | None = None
+    before_prompt: Callable[[], str | None] = staticmethod(lambda: None)
+    after_prompt: Callable[[], None] = staticmethod(lambda: None)
     displayhook_class = QuickDisplayHook
     _was_closed = False
+
+    def init_prompt_toolkit_cli(self) -> None:
+        """Build the prompt."""
+        super().init_prompt_toolkit_cli()  # type: ignore[no-untyped-call]  # IPython
+        if self.pt_app is not None:
+            self.pt_app.history = self.pt_app.default_buffer.history = _PromptHistory(self)  # type: ignore[no-untyped-call]  # IPython
+
+    def prompt_for_code(self) -> str:
+        """The text of the next cell: a command's, or what the person wrote."""
+        text = self.before_prompt()
+        if text is None:
+            try:
+                text = str(super().prompt_for_code())  # type: ignore[no-untyped-call]  # IPython
+            finally:
+                self.after_prompt()
+        return text
 
     def _atexit_once(self) -> None:
         if not self._was_closed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -76,18 +77,54 @@ def test_debugger_keeps_the_keyboard(console: ConsoleUnderTest) -> None:
     assert console.wait_for("cell/done", id=number)["rep"]["ret"] == 2
 
 
-@pytest.mark.parametrize("keys", [("\x12", "\x07"), ("M.\t", "\x07" + "\x15")], ids=["search", "menu"])
-def test_search_and_menu_are_not_taken_away(console: ConsoleUnderTest, keys: tuple[str, str]) -> None:
-    n = console.run("'something to search for'")["n"]
-    # the next prompt is drawn: until then the terminal itself takes Ctrl-R, and shows ^R
-    console.wait(lambda: console.text.rstrip().endswith(f"In [{n + 1}]:"), "the next prompt")
-    console.type(keys[0])
+def wait_for_prompt(console: ConsoleUnderTest, n: int) -> None:
+    """The prompt is drawn: until then the terminal itself takes Ctrl-R, and shows ^R."""
+    console.wait(lambda: console.text.rstrip().endswith(f"In [{n}]:"), "the next prompt")
+
+
+def test_search_is_not_taken_away(console: ConsoleUnderTest) -> None:
+    wait_for_prompt(console, console.run("'something to search for'")["n"] + 1)
+    console.type("\x12")
     console.wait(lambda: _is_occupied(console), "occupied")
     number = console.deliver("2 + 2")
     assert console.wait_for("cell/waiting", id=number)["why"] == "prompt-occupied"
-    console.type(keys[1])
+    console.type("\x07")
     assert console.wait_for("cell/done", id=number)["rep"]["ret"] == 4
     console.type("\x15")
+
+
+@pytest.mark.parametrize(
+    ("keys", "then"),
+    [
+        (["M.m", "\t"], ["\t", "\r", ".name"]),
+        (["M.m", "\t", "\t"], ["\r", ".name"]),
+        (["M.m", "\t", "\t", "\t"], ["\r", ".name"]),
+        (["M.m", "\t", "\t"], ["\t", "\r", ".name"]),
+        (["M.m or M.m1", *[LEFT] * 8, "\t", "\t"], ["\t", "\r", "\x05", ".name"]),
+        (["M.m", "\t"], ["\x07", "\x15", "'left'"]),
+    ],
+    ids=["open", "first chosen", "second chosen", "goes on", "in the middle", "left"],
+)
+def test_menu_is_put_back_with_its_entry(console: ConsoleUnderTest, keys: list[str], then: list[str]) -> None:
+    """The keys come to the same, whether a command came in between or not."""
+    wait_for_prompt(console, console.run("'before'")["n"] + 1)
+    undisturbed = press_all(console, [*keys, *then, "\r"])
+    wait_for_prompt(console, undisturbed["n"] + 1)
+    press_all(console, keys)
+    shown = len(console.text)
+    n = console.run("2 + 2")["n"]
+    console.wait(lambda: "m2" in console.text[shown:].partition(f"In [{n + 1}]")[2], "the menu again")
+    assert press_all(console, [*then, "\r"])["text"] == undisturbed["text"]
+
+
+def press_all(console: ConsoleUnderTest, keys: list[str]) -> dict[str, Any]:
+    """Press key by key, as a person who looks at the screen; returns the typed cell if the last one was Enter."""
+    since = len(console.messages)
+    for key in keys:
+        shown = len(console.screen)
+        console.type(key)
+        console.wait(lambda shown=shown: len(console.screen) > shown, f"something shown for {key!r}")
+    return console.wait_for("cell/done", since=since, id=None) if keys[-1] == "\r" else {}
 
 
 def _is_occupied(console: ConsoleUnderTest) -> bool:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import array
 import codecs
+import fcntl
 import itertools
 import os
 import re
 import select
 import signal
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable
@@ -152,6 +155,20 @@ class ConsoleUnderTest:
 
     def type(self, keys: str) -> None:
         self.child.send(keys)
+
+    def wait_keys_read(self) -> None:
+        """Until the prompt has read every key that was typed; what is delivered now is looked at after them."""
+        slave = os.open(os.ptsname(self._terminal), os.O_RDWR | os.O_NOCTTY)
+        try:
+            count = array.array("i", [1])
+
+            def is_read() -> bool:
+                fcntl.ioctl(slave, termios.FIONREAD, count)
+                return count[0] == 0 and not termios.tcgetattr(slave)[3] & termios.ICANON
+
+            self.wait(is_read, "every key read")
+        finally:
+            os.close(slave)
 
     def answer_requests(self, **answers: list[dict[str, Any]]) -> None:
         """Answer the console's requests of a verb (`/` written as `_`) with these replies, one after the other."""
