@@ -40,8 +40,9 @@ def restart(settings: Settings, *, timeout_s: float) -> int:
         while (state := client.request("state"))["prompt"] in ("starting", "running"):
             if time.monotonic() > deadline_s:
                 raise FacilityError(
-                    f"console {pid}: its start-up script has not ended within {timeout_s:g} s",
-                    remedy="'mambactl console' shows what it does",
+                    f"console {pid}: takes no commands {timeout_s:g} s after its start",
+                    seen=f"prompt {state['prompt']!r}",
+                    remedy="'mambactl console' shows what its start-up script does, or why it failed",
                 )
             time.sleep(0.05)  # between two looks at a condition with a deadline
     if state["startup_error"] or state["prompt"] == "dead":
