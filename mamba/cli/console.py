@@ -12,15 +12,29 @@ from mamba.errors import FacilityError, ReplyTimeout, ZError
 
 
 @click.command()
+@click.option("--watch", is_flag=True, help="Only look: no key but Ctrl-] does anything.")
+@click.option("--login", "person", metavar="PERSON", help="Log in first; asks for the password.")
 @click.pass_obj
-def console(settings: Settings) -> int:
+def console(settings: Settings, *, watch: bool, person: str | None) -> int:
     """Join the running console from this terminal.
 
-    Ctrl-] leaves it, and it goes on running; so does closing the terminal. Several people may join at once.
+    Ctrl-] leaves it, and it goes on running; so does closing the terminal. Several people may join at once. The window
+    is as large as the smallest of theirs; those who watch do not count.
     """
-    from mamba.session.join import join
+    from mamba.session.join import join, require_terminal
 
-    return join(settings.runtime_path)
+    require_terminal()
+    token = "" if person is None else _log_in(settings, person)
+    return join(settings.runtime_path, watch=watch, token=token)
+
+
+def _log_in(settings: Settings, person: str) -> str:
+    from mamba.wire.client import Client
+
+    with Client(settings.find_runtime().rpc) as client:
+        client.request("ping")  # nobody is asked for a password that nobody takes
+        password = click.prompt(f"Password of {person}", hide_input=True, default="", show_default=False)
+        return str(client.request("auth/login", person=person, password=password)["token"])
 
 
 @click.command()
