@@ -12,15 +12,29 @@ from mamba.errors import FacilityError, ReplyTimeout, ZError
 
 
 @click.command()
+@click.option("--watch", is_flag=True, help="Only look: no key but Ctrl-] does anything.")
+@click.option("--login", "person", metavar="PERSON", help="Log in first; asks for the password.")
 @click.pass_obj
-def console(settings: Settings) -> int:
+def console(settings: Settings, *, watch: bool, person: str | None) -> int:
     """Join the running console from this terminal.
 
-    Ctrl-] leaves it, and it goes on running; so does closing the terminal. Several people may join at once.
+    Ctrl-] leaves it, and it goes on running; so does closing the terminal. Several people may join at once. The window
+    is as large as the smallest of theirs; those who watch do not count.
     """
-    from mamba.session.join import join
+    from mamba.session.join import join, require_terminal
 
-    return join(settings.runtime_path)
+    require_terminal()
+    token = "" if person is None else _log_in(settings, person)
+    return join(settings.runtime_path, watch=watch, token=token)
+
+
+def _log_in(settings: Settings, person: str) -> str:
+    from mamba.wire.client import Client
+
+    with Client(settings.find_runtime().rpc) as client:
+        client.request("ping")  # nobody is asked for a password that nobody takes
+        password = click.prompt(f"Password of {person}", hide_input=True, default="", show_default=False)
+        return str(client.request("auth/login", person=person, password=password)["token"])
 
 
 @click.command()
@@ -40,8 +54,9 @@ def restart(settings: Settings, *, timeout_s: float) -> int:
         while (state := client.request("state"))["prompt"] in ("starting", "running"):
             if time.monotonic() > deadline_s:
                 raise FacilityError(
-                    f"console {pid}: its start-up script has not ended within {timeout_s:g} s",
-                    remedy="'mambactl console' shows what it does",
+                    f"console {pid}: takes no commands {timeout_s:g} s after its start",
+                    seen=f"prompt {state['prompt']!r}",
+                    remedy="'mambactl console' shows what its start-up script does, or why it failed",
                 )
             time.sleep(0.05)  # between two looks at a condition with a deadline
     if state["startup_error"] or state["prompt"] == "dead":

@@ -17,31 +17,46 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mamba.errors import ConnectionLost, FacilityError, NotRunning
-from mamba.session.join_protocol import END, KEYS, OUTPUT, Splitter, pack, pack_size
+from mamba.session.join_protocol import END, KEYS, NOTE, OUTPUT, TOKEN, WATCH, Splitter, pack, pack_size
 
 LEAVE = b"\x1d"
 """Ctrl-]: leave, and leave the console running."""
 _READ_BYTES = 64 * 1024
 # what a program may have switched on in the terminal: mouse, bracketed paste, hidden cursor, colours
-_RESET = b"\x1b[?1000l\x1b[?1006l\x1b[?2004l\x1b[?25h\x1b[0m\r\n"
+_RESET = b"\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1015l\x1b[?2004l\x1b[?1l\x1b>\x1b[?25h\x1b[0m\r\n"
 
 
-def join(runtime_dir: Path) -> int:
+def join(runtime_dir: Path, *, watch: bool = False, token: str = "") -> int:
     """Join the console of this runtime directory; returns the exit status: 0 after leaving or `exit`, 1 if it died.
+
+    Args:
+        runtime_dir: of the session.
+        watch: only look; no key but Ctrl-] does anything, and the window of this terminal does not count.
+        token: of `auth/login`, where the profile asks people to log in.
 
     Raises:
         NotRunning: no console runs there.
         FacilityError: standard input is no terminal.
         ConnectionLost: the session host ended.
     """
-    if not (os.isatty(sys.stdin.fileno()) and os.isatty(sys.stdout.fileno())):
-        raise FacilityError("console: this is no terminal", remedy="send single commands with 'mambactl run TEXT'")
+    require_terminal()
     with _connect(runtime_dir) as stream, _resizes() as resized, _raw(sys.stdin.fileno()):
-        _send_size(stream)
+        # in one piece: a console that has ended says so to the first message and closes the door
+        stream.sendall((pack(WATCH, b"") if watch else pack(TOKEN, token.encode())) + _pack_size())
         status, farewell = _exchange(stream, resized)
     sys.stdout.write(f"{farewell}\n")
     sys.stdout.flush()
     return status
+
+
+def require_terminal() -> None:
+    """Refuse to join from what is no terminal.
+
+    Raises:
+        FacilityError: standard input or output is none.
+    """
+    if not (os.isatty(sys.stdin.fileno()) and os.isatty(sys.stdout.fileno())):
+        raise FacilityError("console: this is no terminal", remedy="send single commands with 'mambactl run TEXT'")
 
 
 def _connect(runtime_dir: Path) -> socket.socket:
@@ -92,9 +107,9 @@ def _exit(number: int, _frame: object) -> None:
     raise SystemExit(128 + number)
 
 
-def _send_size(stream: socket.socket) -> None:
+def _pack_size() -> bytes:
     columns, rows = os.get_terminal_size(sys.stdout.fileno())
-    stream.sendall(pack_size(rows, columns))
+    return pack_size(rows, columns)
 
 
 def _exchange(stream: socket.socket, resized: int) -> tuple[int, str]:
@@ -104,7 +119,7 @@ def _exchange(stream: socket.socket, resized: int) -> tuple[int, str]:
         ready, _, _ = select.select([stream, keyboard, resized], [], [])
         if resized in ready:
             os.read(resized, 1000)
-            _send_size(stream)
+            stream.sendall(_pack_size())
         if stream in ready:
             data = stream.recv(_READ_BYTES)
             if not data:
@@ -112,7 +127,9 @@ def _exchange(stream: socket.socket, resized: int) -> tuple[int, str]:
             for kind, body in splitter.feed(data):
                 if kind == END:
                     return body[0], f"[mamba] {body[1:].decode('utf-8', 'replace')}"
-                if kind == OUTPUT:
+                if kind == NOTE:
+                    body = b"\r\n[mamba] " + body + b"\r\n"
+                if kind in (OUTPUT, NOTE):
                     _write_all(sys.stdout.fileno(), body)
         if keyboard in ready:
             keys, leaves, _ = os.read(keyboard, _READ_BYTES).partition(LEAVE)

@@ -1,6 +1,7 @@
 """What travels on the terminal socket between the host and who joined: a kind, a length, the bytes.
 
-To the host: KEYS, SIZE (rows, columns). From the host: OUTPUT, END (its exit status as one byte, then why, as text).
+To the host: KEYS, SIZE (rows, columns), WATCH (no data: only looks), TOKEN (of `auth/login`, text, may be empty).
+From the host: OUTPUT, NOTE (text for the person), END (its exit status as one byte, then why, as text).
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-KEYS, SIZE, OUTPUT, END = b"k", b"s", b"o", b"e"
+KEYS, SIZE, WATCH, TOKEN = b"k", b"s", b"w", b"t"
+OUTPUT, NOTE, END = b"o", b"n", b"e"
 MAX_PART_BYTES = 2**20
 """The longest part; longer data are cut into several."""
 _HEAD = struct.Struct("!cI")

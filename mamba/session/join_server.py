@@ -1,7 +1,7 @@
 """The socket by which people join the running console, see what it writes and type into it.
 
-Several may join; the window is as large as the smallest of theirs. Who does not read loses the connection, never the
-session its speed.
+Several may join; the window is as large as the smallest of those who may type. Who does not read loses the connection,
+never the session its speed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-from mamba.session.join_protocol import END, KEYS, OUTPUT, SIZE, Splitter, pack, unpack_size
+from mamba.session.join_protocol import END, KEYS, NOTE, OUTPUT, SIZE, TOKEN, WATCH, Splitter, pack, unpack_size
 from mamba.session.loop import Loop
 from mamba.session.terminal import Terminal
 
@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 _MAX_UNREAD_BYTES = 8 * 2**20
 _READ_BYTES = 64 * 1024
+WATCHES = "you are watching; keys but Ctrl-] are not taken"
+"""What who only looks is told at the first key."""
 
 
 class JoinServer:
@@ -31,9 +33,20 @@ class JoinServer:
         path: of the Unix socket.
         terminal: what is joined.
         on_keys: gets what people type; what it returns is not looked at.
+        may_type: of a token ("" from who has none): "", or why its holder only looks; asked at each key, since control
+            passes from one to the other. Everybody may by default.
     """
 
-    def __init__(self, loop: Loop, path: Path, terminal: Terminal, on_keys: Callable[[bytes], object]) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        path: Path,
+        terminal: Terminal,
+        on_keys: Callable[[bytes], object],
+        *,
+        may_type: Callable[[str], str] = lambda token: "",
+    ) -> None:
+        self._may_type = may_type
         self._loop, self._path, self._terminal, self._on_keys = loop, path, terminal, on_keys
         self._joined: list[_Joined] = []
         self._farewell = b""
@@ -74,20 +87,35 @@ class JoinServer:
             joined.send(self._farewell)
             joined.close()
         elif kind == KEYS:
-            self._on_keys(data)
+            if self._check_typist(joined):
+                self._on_keys(data)
         elif kind == SIZE:
             joined.size = unpack_size(data)
-            self._fit_window()
+            self.fit_window()
+        elif kind == WATCH:
+            joined.watches = True
+        elif kind == TOKEN:
+            joined.token = data.decode("utf-8", "replace")
+            self._check_typist(joined)
 
-    def _fit_window(self) -> None:
-        sizes = [joined.size for joined in self._joined if joined.size is not None and all(joined.size)]
+    def _check_typist(self, joined: _Joined) -> bool:
+        """Whether this one may type now; if not they are told why, once for each reason."""
+        reason = WATCHES if joined.watches else self._may_type(joined.token)
+        if reason and reason != joined.told:
+            joined.send(pack(NOTE, reason.encode("utf-8", "replace")))
+        joined.told = reason
+        return not reason
+
+    def fit_window(self) -> None:
+        """Make the window as large as the smallest of who may type; to be called when that has changed."""
+        typists = [joined for joined in self._joined if not joined.watches and not self._may_type(joined.token)]
+        sizes = [joined.size for joined in typists if joined.size is not None and all(joined.size)]
         if sizes:
             self._terminal.resize(min(rows for rows, _ in sizes), min(columns for _, columns in sizes))
 
     def _leave(self, joined: _Joined) -> None:
         self._joined.remove(joined)
-        if self._joined:
-            self._fit_window()
+        self.fit_window()
 
     def show(self, output: bytes) -> None:
         """Send output to everybody."""
@@ -127,6 +155,8 @@ class _Joined:
         on_gone: Callable[[_Joined], None],
     ) -> None:
         self.size: tuple[int, int] | None = None
+        self.watches = False
+        self.token = self.told = ""
         self._loop, self._stream = loop, stream
         self._on_message, self._on_gone = on_message, on_gone
         self._splitter = Splitter()

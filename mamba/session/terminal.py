@@ -1,14 +1,15 @@
 """The owner of the pseudo-terminal in which IPython runs.
 
 *Keys* go in, in order; *interrupt* (Ctrl-C) overtakes them. *Output* goes to the transcript (a file, everything), to
-the *backlog* (the last 64 kB, for who joins later) and to the listener.
+the *backlog* (the last 64 kB, for who joins later) and to the listener. Ctrl-Z stops nothing, since nobody is there who
+could continue it (the kernel drops it in an orphaned process group); nor does the quit key end anything, since SIGQUIT
+is ignored.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 import signal
 import termios
@@ -19,8 +20,7 @@ from pathlib import Path
 import pexpect
 
 from mamba.session.loop import Loop
-
-log = logging.getLogger(__name__)
+from mamba.session.transcript import Transcript
 
 BACKLOG_BYTES = 64 * 1024
 """How much of the output who joins is shown."""
@@ -36,7 +36,7 @@ class Terminal:
 
     Args:
         loop: watches the terminal.
-        transcript: file that gets all output, mode 0600, appended to.
+        transcript: file that gets all output.
         on_output: called with each piece of output.
         on_exit: called once, with the exit status (negative: the signal), when the child is gone.
     """
@@ -46,7 +46,7 @@ class Terminal:
     ) -> None:
         self._loop = loop
         self._on_output, self._on_exit = on_output, on_exit
-        self._transcript = os.open(transcript, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._transcript = Transcript(transcript)
         self._backlog = bytearray()
         self._queue = bytearray()
         self._child: pexpect.spawn | None = None
@@ -72,7 +72,13 @@ class Terminal:
     def start(self, command: Sequence[str], env: Mapping[str, str]) -> None:
         """Start the child; one at a time."""
         assert self._child is None
-        child = pexpect.spawn(command[0], list(command[1:]), env=dict(env), dimensions=self.size, timeout=None)
+        child = pexpect.spawn(
+            *(command[0], list(command[1:])),
+            env=dict(env),
+            dimensions=self.size,
+            timeout=None,
+            preexec_fn=_ignore_quit,
+        )
         child.delaybeforesend = None
         child.delayafterclose = child.delayafterterminate = 0
         os.set_blocking(child.child_fd, False)
@@ -175,10 +181,7 @@ class Terminal:
         """Treat `output` as if the child had written it: for what the host itself has to say."""
         self._backlog += output
         del self._backlog[:-BACKLOG_BYTES]
-        try:
-            os.write(self._transcript, output)
-        except OSError as error:  # a full disk must not end the session
-            log.warning("transcript: %s", error.strerror)
+        self._transcript.write(output)
         self._on_output(output)
 
     def _reap(self) -> None:
@@ -215,4 +218,9 @@ class Terminal:
     def close(self) -> None:
         """Close the transcript; the child must be gone."""
         assert self._child is None
-        os.close(self._transcript)
+        self._transcript.close()
+
+
+def _ignore_quit() -> None:
+    """In the child, before exec, which keeps it so: the quit key would end IPython without the clean-up of its run."""
+    signal.signal(signal.SIGQUIT, signal.SIG_IGN)
