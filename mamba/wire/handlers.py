@@ -1,8 +1,8 @@
 """The verbs a server answers, and the check of a request's fields against the signature of its handler.
 
 *Handler*: a small function; its keyword-only arguments are the fields of the request, typed; its positional arguments
-are context that the server gives. `id`, `origin` and `deadline_s` may stand in every request; a handler that does not
-name them never sees them.
+are context that the server gives. `id`, `origin`, `deadline_s` and `token` may stand in every request; a handler that
+does not name them never sees them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HandlerFunction = Callable[..., Any]
 PENDING: Any = object()
 """What a handler returns that will answer later."""
 
-_EVERYWHERE = ("id", "origin", "deadline_s")
+_EVERYWHERE = ("id", "origin", "deadline_s", "token")
 
 
 class _Fields(BaseModel):
