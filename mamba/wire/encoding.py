@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import Any
 
+from mamba.wire.tables import is_table, split_table
+
 MAX_BYTES = 32 * 2**20
 """Texts, bytes and arrays of one value together; what exceeds it travels as a `repr` that says so."""
 MAX_ITEMS = 500_000
@@ -105,13 +107,23 @@ def _encode_bytes(encoder: _Encoder, value: bytes | bytearray | memoryview, dept
 
 
 def _encode_moment(encoder: _Encoder, value: datetime.date | datetime.time, depth: int) -> Any:
+    if _is_finer(value):
+        return _encode_array(encoder, value.to_datetime64().reshape(()), depth)  # type: ignore[union-attr]  # pandas'
     kind = next(k for k in (datetime.datetime, datetime.date, datetime.time) if isinstance(value, k))
     return {"$type": kind.__name__, "iso": value.isoformat()}
 
 
 def _encode_timedelta(encoder: _Encoder, value: datetime.timedelta, depth: int) -> Any:
+    if _is_finer(value):
+        return _encode_array(encoder, value.to_timedelta64().reshape(()), depth)  # type: ignore[attr-defined]  # pandas'
     # three integers: total_seconds() rounds spans of more than 270 years
     return {"$type": "timedelta", "parts": [value.days, value.seconds, value.microseconds]}
+
+
+def _is_finer(value: Any) -> bool:
+    """Whether it is a pandas time that no Python type holds: with nanoseconds, or NaT."""
+    in_utc = getattr(value, "tzinfo", None) is None
+    return bool(value != value or (in_utc and (getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0))))
 
 
 def _encode_path(encoder: _Encoder, value: PurePath, depth: int) -> Any:
@@ -188,6 +200,16 @@ def _encode_numpy_scalar(encoder: _Encoder, value: Any, depth: int) -> Any:
     return encoder.encode(plain, depth)
 
 
+def _encode_table(encoder: _Encoder, value: Any, depth: int) -> Any:
+    parts = split_table(value)
+    if parts is None:
+        return _encode_other(encoder, value, depth)
+    size = value.memory_usage(index=True, deep=False)
+    if value.size > encoder._items_left or (size if value.ndim == 1 else size.sum()) > encoder._bytes_left:
+        return _too_large(value, f"shape {value.shape}")
+    return {key: part if key == "$type" else encoder.encode(part, depth + 1) for key, part in parts.items()}
+
+
 def _encode_device(encoder: _Encoder, value: Any, depth: int) -> Any:
     return {"$type": "device", "expression": value.name}
 
@@ -236,6 +258,8 @@ def _find_encoder(value: Any) -> _Encode:
         return _encode_array
     if numpy is not None and isinstance(value, numpy.generic):
         return _encode_numpy_scalar
+    if is_table(value):
+        return _encode_table
     if _is_device(value):
         return _encode_device
     if dataclasses.is_dataclass(value) or (isinstance(value, tuple) and hasattr(value, "_fields")):

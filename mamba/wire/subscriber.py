@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 import zmq
+from zmq.utils.monitor import parse_monitor_message
 
 from mamba.wire.messages import notice_prefix
 from mamba.wire.notices import Notice
@@ -65,7 +66,38 @@ class Subscriber:
         self._socket.reconnect_ivl_max = 1000
         for prefix in prefixes:
             self._socket.subscribe(notice_prefix(prefix))
+        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+        self._monitor.linger = 0
+        self._is_connected, self._times_connected = False, 0
         self._socket.connect(endpoint)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the publisher is reached now."""
+        self._read_monitor()
+        return self._is_connected
+
+    @property
+    def times_connected(self) -> int:
+        """How many times it was reached: what was published in between is lost, and no number may tell."""
+        self._read_monitor()
+        return self._times_connected
+
+    @property
+    def descriptors(self) -> tuple[int, int]:
+        """Of notices and of `is_connected`; both edge-triggered."""
+        return self.fileno(), int(self._monitor.fileno())
+
+    def register(self, poller: zmq.Poller) -> None:
+        """Let a poller wake up when there is something to read."""
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._monitor, zmq.POLLIN)
+
+    def _read_monitor(self) -> None:
+        while self._monitor.poll(0):
+            event = parse_monitor_message(self._monitor.recv_multipart())["event"]
+            self._is_connected = event == zmq.EVENT_HANDSHAKE_SUCCEEDED
+            self._times_connected += self._is_connected
 
     def fileno(self) -> int:
         """The descriptor for a QSocketNotifier or selector; it is edge-triggered: drain until `receive` gives None."""
@@ -127,6 +159,8 @@ class Subscriber:
 
     def close(self) -> None:
         """Leave."""
+        self._socket.disable_monitor()
+        self._monitor.close()
         self._socket.close()
         self._context.term()
 

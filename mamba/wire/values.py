@@ -11,6 +11,8 @@ object with a `$type`::
     {"$type": "timedelta", "parts": [0, 1, 500000]}      days, seconds, microseconds
     {"$type": "path", "path": "…"}
     {"$type": "ndarray", "dtype": "<f8", "shape": [2], "base64": "…"}
+    {"$type": "dataframe", "columns": [[name, values], …], "index": [name, values]}    values: an ndarray or a list
+    {"$type": "series", "name": …, "values": …, "index": [name, values]}
     {"$type": "tuple", "items": […]}                     also "set", "frozenset"
     {"$type": "dict", "items": [[key, value], …]}        keys that are not text, or a key "$type"
     {"$type": "record", "class": "…", "fields": {…}}     dataclasses and named tuples
@@ -30,8 +32,9 @@ from typing import Any
 
 from mamba.errors import WireError
 from mamba.wire.encoding import encode
+from mamba.wire.tables import Table, join_frame, join_series
 
-__all__ = ["DeviceName", "Record", "Repr", "decode", "encode"]
+__all__ = ["DeviceName", "Record", "Repr", "Table", "decode", "encode"]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -104,6 +107,20 @@ def _decode_array(data: dict[str, Any]) -> Any:
     return array.copy() if array.shape else array[()]
 
 
+def _decode_frame(data: dict[str, Any]) -> Any:
+    columns = [(decode(name), decode(values)) for name, values in data["columns"]]
+    return join_frame(columns, _decode_index(data))
+
+
+def _decode_series(data: dict[str, Any]) -> Any:
+    return join_series(decode(data["name"]), decode(data["values"]), _decode_index(data))
+
+
+def _decode_index(data: dict[str, Any]) -> tuple[Any, Any]:
+    name, labels = data["index"]
+    return decode(name), decode(labels)
+
+
 def _decode_float(data: dict[str, Any]) -> float:
     return {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}[data["value"]]
 
@@ -124,6 +141,8 @@ _DECODERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "timedelta": _decode_timedelta,
     "path": lambda data: Path(data["path"]),
     "ndarray": _decode_array,
+    "dataframe": _decode_frame,
+    "series": _decode_series,
     "tuple": lambda data: tuple(map(decode, data["items"])),
     "set": lambda data: set(map(decode, data["items"])),
     "frozenset": lambda data: frozenset(map(decode, data["items"])),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import shutil
 import tempfile
 import threading
@@ -24,6 +25,7 @@ class ServerUnderTest:
         self.endpoint = f"ipc://{folder}/rpc"
         self.calls: list[Call] = []
         self.executed: list[Any] = []
+        self._answers: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self.start()
 
@@ -41,6 +43,9 @@ class ServerUnderTest:
         while not self._stopping.is_set():
             if server.socket.poll(20):
                 server.serve()
+            while not self._answers.empty():
+                number, value = self._answers.get()
+                self.calls[number].succeed(value)
         server.close()
         context.term()
 
@@ -52,6 +57,9 @@ class ServerUnderTest:
         handlers.add("fail", self._fail)
         handlers.add("never", self._never)
         handlers.add("cmd", self._command)
+        handlers.add("auth/login", self._login)
+        handlers.add("auth/logout", self._logout)
+        handlers.add("state", self._state)
         return handlers
 
     def _keys(self, call: Call, *, path: str) -> Any:
@@ -67,6 +75,23 @@ class ServerUnderTest:
     def _command(self, call: Call, *, cmd: Any, origin: str, wait: bool) -> Any:
         self.executed.append(cmd)
         return cmd
+
+    def _login(self, call: Call, *, person: str, password: str = "", proposal: str = "") -> Any:
+        if password != "canary":
+            raise ZError("login-refused", "who is this?")
+        return {"person": person, "proposal": proposal, "role": "operator", "token": "t-1"}
+
+    def _logout(self, call: Call, *, token: str = "") -> Any:
+        self.executed.append(f"logout with {token!r}")
+
+    def _state(self, call: Call, *, token: str = "") -> Any:
+        if token != "t-1":
+            raise ZError("not-logged-in", "log in first")
+        return {"seq": {}}
+
+    def succeed(self, number: int, value: Any) -> None:
+        """Answer one of `calls`, in the thread of its socket."""
+        self._answers.put((number, value))
 
     def stop(self) -> None:
         self._stopping.set()

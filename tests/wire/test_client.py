@@ -139,5 +139,42 @@ def test_many_clients_get_their_own_answers(server: ServerUnderTest) -> None:
 def test_a_client_that_leaves_after_asking_harms_nobody(server: ServerUnderTest, client: Client) -> None:
     with Client(server.endpoint) as other:
         other.ask("never", timeout_s=0.05)
-    server.calls[0].succeed(1)
+    server.succeed(0, 1)
     assert client.request("ping") == "pong"
+
+
+def test_after_a_login_every_request_carries_its_token_and_nothing_keeps_the_password(
+    server: ServerUnderTest, client: Client
+) -> None:
+    assert client.ask("state").err == "not-logged-in"
+    with pytest.raises(ZError, match="who is this"):
+        client.login("Ada", "wrong")
+    assert client.login("Ada", "canary", proposal="p1")["proposal"] == "p1"
+    assert client.request("state") == {"seq": {}}
+    assert not [text for text in gather_texts(client) if "canary" in text]
+    client.logout()
+    assert client.ask("state").err == "not-logged-in"
+    assert server.executed == ["logout with 't-1'"]
+
+
+def gather_texts(thing: Any) -> list[str]:
+    """Every text that can be reached from a thing of ours."""
+    texts: list[str] = []
+    seen: set[int] = set()
+    todo = [thing]
+    while todo:
+        each = todo.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        if isinstance(each, (str, bytes)):
+            texts.append(str(each))
+        elif isinstance(each, dict):
+            todo += [*each.keys(), *each.values()]
+        elif isinstance(each, (list, tuple, set)):
+            todo += list(each)
+        elif type(each).__module__.startswith("mamba"):
+            todo += list(vars(each).values())
+        elif isinstance(each, threading.local):
+            todo += list(each.__dict__.values())
+    return texts

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bluesky.run_engine import RunEngineResult
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -129,6 +130,33 @@ Point = namedtuple("Point", "x y")
 
 class Colour(enum.Enum):
     RED = "red"
+
+
+def test_the_result_of_a_run_is_a_record() -> None:
+    result = RunEngineResult(("uid-1",), {"e0": np.float64(8.98)}, "fail", True, "", ValueError("lost"))
+    back = travel(result)
+    assert isinstance(back, Record)
+    assert back.class_name == "RunEngineResult"
+    assert back.fields["exception"] == Repr("builtins.ValueError", "ValueError('lost')")
+    shown = {name: value for name, value in back.fields.items() if name != "exception"}
+    assert shown == {
+        "run_start_uids": ("uid-1",),
+        "plan_result": {"e0": 8.98},
+        "exit_status": "fail",
+        "interrupted": True,
+        "reason": "",
+    }
+
+
+@pytest.mark.parametrize("array", [np.array(7, ">i4"), np.zeros((0, 3)), np.arange(3, dtype=">f8"), np.array("a")])
+def test_arrays_of_unusual_form(array: np.ndarray) -> None:
+    back = np.asarray(travel(array))
+    assert (back.shape, back.tolist()) == (array.shape, array.tolist())
+    assert back.dtype == (array.dtype if array.ndim else array.dtype.newbyteorder("="))
+
+
+def test_a_structured_array_is_shown() -> None:
+    assert isinstance(travel(np.zeros(2, [("a", "i4")])), Repr)
 
 
 def test_records_paths_and_enums() -> None:
