@@ -40,11 +40,11 @@ def kill_in_scan(watch: BeamlineWatch, after_s: float, number: int = signal.SIGK
     """One death at a random moment of a scan, and everything that is promised about it."""
     beamline, since = watch.beamline, len(watch.notices)
     with ThreadPoolExecutor(2) as pool, beamline.client() as first, beamline.client() as second:
-        waiting = [
-            pool.submit(client.ask, "cmd", cmd=text, timeout_s=30) for client, text in ((first, SCAN), (second, "1"))
-        ]
+        waiting = [pool.submit(first.ask, "cmd", cmd=SCAN, timeout_s=30)]
         start = watch.wait_notice("scan/start", since=since)
+        waiting.append(pool.submit(second.ask, "cmd", cmd="1", timeout_s=30))
         watch.wait_notice("scan/point", since=since)
+        wait_until(lambda: watch.client.request("state")["waiting"], "the second client waits")
         threading.Event().wait(after_s)  # the moment is random on purpose
         watch.collect()
         file = watch.newest_file()
