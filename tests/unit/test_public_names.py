@@ -25,6 +25,7 @@ NAMES = {
         "iter_devices",
         "key_of",
         "limits_of",
+        "reach_of",
         "read_device",
         "record_without_dots",
     ],
@@ -45,6 +46,7 @@ NAMES = {
         "rel_scan",
         "scan",
         "sleep",
+        "with_shutter",
     ],
 }
 
