@@ -112,7 +112,7 @@ def test_a_move_outside_a_run_is_stopped_and_the_shutter_left_as_it_was(watch: B
 
 def test_a_camera_that_nobody_reads_is_aborted(watch: BeamlineWatch) -> None:
     since = len(watch.notices)
-    watch.begin("RE(acquire(D.camera, frames=100000))")
+    watch.begin("RE(acquire(D.camera, frames=3000, period_s=0.01))")
     wait_until(lambda: watch.device("vbl/camera/1").FramesSent > 3, "frames come", timeout_s=40)
     os.kill(watch.console_pid, signal.SIGKILL)
     safe = watch.wait_notice("session/made-safe", since=since)

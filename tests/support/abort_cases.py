@@ -55,7 +55,7 @@ class Moment:
     Attributes:
         text: the command; a run of it goes on until it is ended.
         reach: waits until the moment has come.
-        has_run: whether a run is open then, whose stop document gets the reason.
+        has_run: whether a run is open then for certain, whose stop document gets the reason.
     """
 
     text: str
@@ -82,13 +82,19 @@ def _see_text(words: str) -> Callable[[BeamlineWatch, int, int], object]:
 
 
 def _see_frames(watch: BeamlineWatch, since: int, shown: int) -> None:
-    wait_until(lambda: watch.device("vbl/camera/1").FramesSent >= 3, "frames come", timeout_s=40)
+    camera = watch.device("vbl/camera/1")
+    watch.wait_notice("scan/start", since=since)
+    wait_until(lambda: str(camera.state()) == "RUNNING", "the camera runs", timeout_s=40)
 
 
 def _see_flush(watch: BeamlineWatch, since: int, shown: int) -> None:
-    camera = watch.device("vbl/camera/1")
-    wait_until(lambda: str(camera.state()) == "RUNNING", "the camera runs", timeout_s=40)
-    wait_until(lambda: str(camera.state()) == "ON", "all frames are sent", timeout_s=40)
+    _see_frames(watch, since, shown)
+    wait_until(lambda: watch.state_of("vbl/camera/1") == "ON", "all frames are sent", timeout_s=40)
+
+
+def _acquire(frames: int) -> str:
+    """Slow enough for the camera to be seen running, and for the disk."""
+    return f"prepare(); RE(with_shutter(acquire(D.camera, frames={frames}, period_s=0.01), M.shutter))"
 
 
 MOMENTS = {
@@ -99,8 +105,8 @@ MOMENTS = {
     "unstaging": Moment(
         f"prepare(unstage_s={SLOW_S}); RE(shone([D.i0, slow], 2))", _see_text("unstaging slow"), has_run=False
     ),
-    "acquiring": Moment("prepare(); RE(with_shutter(acquire(D.camera, frames=100000), M.shutter))", _see_frames),
-    "flushing": Moment("prepare(); RE(with_shutter(acquire(D.camera, frames=40), M.shutter))", _see_flush),
+    "acquiring": Moment(_acquire(3000), _see_frames),
+    "flushing": Moment(_acquire(41), _see_flush, has_run=False),
 }
 
 
