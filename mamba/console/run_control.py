@@ -12,17 +12,21 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from typing import Any
 
 from mamba.errors import NoRun, RunError
 from mamba.scans.ending import act_in_main_thread_only, keep_reason
 from mamba.wire import notices
+from mamba.wire.messages import make_error
 
 log = logging.getLogger(__name__)
 
 _SETTLE_S = 5.0
 """How long a run may take to come to rest after a pause: its motors are being stopped."""
+_TAKEN_S = 0.05
+"""How long who asked waits for the engine to take it."""
 _NO_RUN: dict[str, Any] = {"uid": None, "scan_id": None, "point": 0, "num_points": None}
 _ENDING = ("pausing", "stopping", "aborting", "halting")
 
@@ -84,10 +88,12 @@ class RunControl:
         Raises:
             NoRun: no run goes on.
         """
-        with self._one_at_a_time:
-            if self.state != "running":
-                raise self._nothing_to("pause")
-            self._call(lambda: self.engine.request_pause(defer))
+        self._begin("pause", lambda: self._begin_to_pause(defer=defer))
+
+    def _begin_to_pause(self, *, defer: bool) -> None:
+        if self.state != "running":
+            raise self._nothing_to("pause")
+        self._call(lambda: self.engine.request_pause(defer))
 
     def check_resumable(self) -> None:
         """Raise NoRun unless a run is paused and its cell has ended."""
@@ -97,24 +103,49 @@ class RunControl:
 
     def stop(self, reason: str = "") -> None:
         """End the run after its clean-up, as a success; NoRun if there is none."""
-        self._end("stop", reason)
+        self._begin("stop", lambda: self._begin_to_end("stop", reason))
 
     def abort(self, reason: str = "") -> None:
         """End the run after its clean-up, as aborted; NoRun if there is none."""
-        self._end("abort", reason)
+        self._begin("abort", lambda: self._begin_to_end("abort", reason))
 
     def halt(self, reason: str = "") -> None:
         """End the run without its clean-up, as aborted; NoRun if there is none."""
-        self._end("halt", reason)
+        self._begin("halt", lambda: self._begin_to_end("halt", reason))
 
     def wait_until_idle(self, timeout_s: float) -> bool:
         """Wait for the engine to have nothing to do; False if it still has."""
         return self._wait(lambda: self.state in ("idle", "panicked"), timeout_s)
 
-    def _end(self, verb: str, reason: str) -> None:
-        """Begin to end the run; returns as soon as the engine has taken it, the clean-up goes on."""
-        with self._one_at_a_time:
-            self._begin_to_end(verb, reason)
+    def _begin(self, verb: str, act: Callable[[], None]) -> None:
+        """Return as soon as the engine has taken it, or is known to take it as soon as a device lets it.
+
+        While a device stages itself, or is read by a call that hangs, the engine hears nothing; who asked must not
+        wait for that. What goes wrong later is a notice.
+        """
+        taken: Future[None] = Future()
+
+        def act_in_turn() -> None:
+            try:
+                with self._one_at_a_time:
+                    act()
+            except Exception as error:  # noqa: BLE001  # raised or told below
+                taken.set_exception(error)
+            else:
+                taken.set_result(None)
+
+        threading.Thread(target=act_in_turn, name=f"mamba-{verb}", daemon=True).start()
+        if wait([taken], _TAKEN_S).done:
+            taken.result()
+        else:
+            taken.add_done_callback(lambda done: self._tell_refused(verb, done.exception()))
+
+    def _tell_refused(self, verb: str, error: BaseException | None) -> None:
+        """Who asked was answered before; everybody learns when nothing came of it."""
+        if error is not None:
+            rep = make_error(error)
+            log.warning("run/%s: %s", verb, rep["desc"])
+            notices.publish("run/refused", verb=f"run/{verb}", err=rep["err"], desc=rep["desc"])
 
     def _begin_to_end(self, verb: str, reason: str) -> None:
         self._settle()

@@ -15,6 +15,7 @@ from mamba.devices.names import key_of
 from mamba.errors import BadValue, LimitExceeded
 from mamba.experiments.xafs_grid import Grid, find_edge_energy, make_grid
 from mamba.scans.nexus.layout import METADATA_KEY, FieldLayout, GroupLayout, Layout
+from mamba.scans.shutter import with_shutter
 
 __all__ = ["Grid", "find_edge_energy", "make_grid", "make_layout", "xafs_scan"]
 
@@ -29,6 +30,7 @@ def xafs_scan(
     edge: str = "K",
     time_scale: float = 1.0,
     k_max: float = 14.0,
+    shutter: Any = None,
     md: dict[str, Any] | None = None,
 ) -> Plan:
     """Measure an absorption spectrum step by step.
@@ -41,6 +43,7 @@ def xafs_scan(
         edge: level, "K" or "L3".
         time_scale: factor for the counting times; 1 means 0.5 s, growing with k to 4 s.
         k_max: where the scan ends, Å⁻¹.
+        shutter: opened for the scan and closed however it ends; None leaves every shutter as it is.
         md: more metadata for the run, such as `{"sample": "Cu foil 7 µm"}`.
 
     Returns:
@@ -76,7 +79,7 @@ def xafs_scan(
             yield Msg("wait", None, group="point")
             yield from plan_stubs.trigger_and_read([*detectors, energy])
 
-    return (yield from measure())
+    return (yield from measure() if shutter is None else with_shutter(measure(), shutter))
 
 
 def _check_limits(energy: Any, grid: Grid) -> None:

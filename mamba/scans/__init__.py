@@ -15,6 +15,7 @@ from mamba.scans.plans import (
     sleep,
 )
 from mamba.scans.run_engine import BeamlineRunEngine, make_run_engine
+from mamba.scans.shutter import with_shutter
 from mamba.scans.verdict import Verdict
 
 __all__ = [
@@ -34,4 +35,5 @@ __all__ = [
     "rel_scan",
     "scan",
     "sleep",
+    "with_shutter",
 ]

@@ -40,11 +40,11 @@ def kill_in_scan(watch: BeamlineWatch, after_s: float, number: int = signal.SIGK
     """One death at a random moment of a scan, and everything that is promised about it."""
     beamline, since = watch.beamline, len(watch.notices)
     with ThreadPoolExecutor(2) as pool, beamline.client() as first, beamline.client() as second:
-        waiting = [
-            pool.submit(client.ask, "cmd", cmd=text, timeout_s=30) for client, text in ((first, SCAN), (second, "1"))
-        ]
+        waiting = [pool.submit(first.ask, "cmd", cmd=SCAN, timeout_s=30)]
         start = watch.wait_notice("scan/start", since=since)
+        waiting.append(pool.submit(second.ask, "cmd", cmd="1", timeout_s=30))
         watch.wait_notice("scan/point", since=since)
+        wait_until(lambda: watch.client.request("state")["waiting"], "the second client waits")
         threading.Event().wait(after_s)  # the moment is random on purpose
         watch.collect()
         file = watch.newest_file()
@@ -112,7 +112,7 @@ def test_a_move_outside_a_run_is_stopped_and_the_shutter_left_as_it_was(watch: B
 
 def test_a_camera_that_nobody_reads_is_aborted(watch: BeamlineWatch) -> None:
     since = len(watch.notices)
-    watch.begin("RE(acquire(D.camera, frames=100000))")
+    watch.begin("RE(acquire(D.camera, frames=3000, period_s=0.01))")
     wait_until(lambda: watch.device("vbl/camera/1").FramesSent > 3, "frames come", timeout_s=40)
     os.kill(watch.console_pid, signal.SIGKILL)
     safe = watch.wait_notice("session/made-safe", since=since)

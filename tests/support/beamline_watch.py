@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,8 @@ from mamba.wire.client import Client
 from mamba.wire.messages import Reply
 from mamba.wire.subscriber import Subscriber
 from tests.support.facility import Facility, wait_until
+
+_ESCAPES = re.compile(r"\x1b(\[[0-9;?]*[a-zA-Z]|[=>])|\r")
 
 
 class BeamlineWatch:
@@ -96,6 +99,21 @@ class BeamlineWatch:
 
         rep = wait_until(find, f"command {command_id} is done", timeout_s=timeout_s)
         return Reply(rep["err"], rep.get("ret"), rep.get("desc", ""))
+
+    @staticmethod
+    def now() -> float:
+        """Monotonic time, s."""
+        return time.monotonic()
+
+    def screen_bytes(self) -> int:
+        """How much the console has written so far."""
+        return self.beamline.runtime.transcript.stat().st_size
+
+    def read_screen(self, since: int = 0) -> str:
+        """What the console wrote from that byte on, without escape sequences."""
+        with self.beamline.runtime.transcript.open("rb") as transcript:
+            transcript.seek(since)
+            return _ESCAPES.sub("", transcript.read().decode(errors="replace"))
 
     def newest_file(self) -> Path:
         """The master file that was made last."""

@@ -46,6 +46,7 @@ NAMES = {
         "rel_scan",
         "scan",
         "sleep",
+        "with_shutter",
     ],
 }
 

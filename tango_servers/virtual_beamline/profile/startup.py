@@ -5,7 +5,19 @@ from mamba.config import load_profile, read_environment
 from mamba.console import ZError, server_start
 from mamba.devices import build_devices
 from mamba.experiments.xafs import xafs_scan
-from mamba.scans import acquire, count, grid_scan, list_scan, make_run_engine, mv, mvr, rel_scan, scan, sleep
+from mamba.scans import (
+    acquire,
+    count,
+    grid_scan,
+    list_scan,
+    make_run_engine,
+    mv,
+    mvr,
+    rel_scan,
+    scan,
+    sleep,
+    with_shutter,
+)
 
 profile = load_profile(read_environment().profile)
 M, D = build_devices(profile)
