@@ -33,8 +33,8 @@ def raw_request_socket(
 def connect_bare(path: str | Path) -> socket.socket:
     """A Unix stream socket that is connected and speaks nothing."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.connect(str(path).removeprefix("ipc://"))  # waits while as many others do
     connection.settimeout(5)
-    connection.connect(str(path).removeprefix("ipc://"))
     return connection
 
 

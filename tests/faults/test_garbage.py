@@ -16,7 +16,7 @@ from typing import Any, cast
 import pytest
 import zmq
 
-from mamba.session.requests import make_handlers
+from mamba.session.verbs import make_handlers
 from mamba.wire.client import Client
 from mamba.wire.messages import MAX_DEPTH, MAX_FRAME_BYTES, MAX_TOKENS
 from tests.faults.sockets import connect_bare, raw_request_socket, time_ping, wait_closed
@@ -153,7 +153,7 @@ def check_console(host: HostUnderTest) -> None:
 
 
 def count_executed(host: HostUnderTest) -> int:
-    return len((host.runtime.logs / "commands.jsonl").read_text().splitlines())
+    return len(host.client.request("cmd/history", limit=1000))
 
 
 def test_every_garbage_gets_its_code(ipython: HostUnderTest) -> None:
