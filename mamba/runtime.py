@@ -129,16 +129,19 @@ class RuntimeDirectory:
         file = self.path / f"{name}.lock"
         try:
             inode = file.stat().st_ino
-            written = file.read_text()
         except FileNotFoundError:
             return None
         # The kernel is asked: trying the lock, if only for a moment, could make the next owner fail.
-        locked = any(
-            fields[1] == "FLOCK" and fields[5].endswith(f":{inode}")
-            for fields in map(str.split, Path("/proc/locks").read_text().splitlines())
-            if fields[1] != "->"  # one that waits
-        )
-        return int(written or 0) or None if locked else None
+        return _find_holder(inode)
+
+
+def _find_holder(inode: int) -> int | None:
+    """Who holds an flock on this file: what stands in the file may be of the owner before."""
+    for fields in map(str.split, Path("/proc/locks").read_text().splitlines()):
+        # "->" is one that waits
+        if fields[1] == "FLOCK" and fields[5].endswith(f":{inode}"):
+            return int(fields[4])
+    return None
 
 
 class Lock:
@@ -146,18 +149,7 @@ class Lock:
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        # The descriptor is not inherited: a child that outlives us must not look like the owner.
-        self._stream: IO[str] = os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+")
-        try:
-            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = self._stream.read().strip() or "unknown"
-            self._stream.close()
-            raise AlreadyRunning(
-                f"{file.parent}: already in use",
-                seen=f"process {owner} holds {file.name}",
-                remedy="join it with 'mambactl console', or end it with 'mambactl down'",
-            ) from None
+        self._stream = _open_locked(file)
         self._stream.truncate(0)
         self._stream.write(str(os.getpid()))
         self._stream.flush()
@@ -166,3 +158,30 @@ class Lock:
         """Free the lock and remove its file."""
         self.file.unlink(missing_ok=True)
         self._stream.close()
+
+
+def _open_locked(file: Path) -> IO[str]:
+    while True:
+        # The descriptor is not inherited: a child that outlives us must not look like the owner.
+        stream = os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+")
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = _find_holder(os.fstat(stream.fileno()).st_ino) or stream.read().strip() or "that ends just now"
+            stream.close()
+            raise AlreadyRunning(
+                f"{file.parent}: already in use",
+                seen=f"process {owner} holds {file.name}",
+                remedy="join it with 'mambactl console', or end it with 'mambactl down'",
+            ) from None
+        # An owner that left in between removed the file it had locked: a lock on that one keeps nobody out.
+        if _is_still(file, stream):
+            return stream
+        stream.close()
+
+
+def _is_still(file: Path, stream: IO[str]) -> bool:
+    try:
+        return os.path.samestat(file.stat(), os.fstat(stream.fileno()))
+    except FileNotFoundError:
+        return False

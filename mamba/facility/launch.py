@@ -153,7 +153,9 @@ def stop_facility(runtime: RuntimeDirectory) -> TakenDown:
     lock = runtime.lock("facility")  # nobody may start while we sweep
     try:
         swept, removed = sweep(runtime)
-        removed += remove_files([runtime.path / "facility.json", runtime.path / "session.lock"])
+        removed += remove_files([runtime.path / "facility.json"])
+        if runtime.owner("session") is None:  # a host that was started by hand keeps its lock
+            removed += remove_files([runtime.path / "session.lock"])
     finally:
         lock.release()
     if owner is None and not swept and not removed:

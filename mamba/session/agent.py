@@ -17,6 +17,7 @@ from mamba.errors import MambaError, ZError
 from mamba.session.loop import Loop, Timer
 from mamba.wire.agent_link import LinkMessage
 from mamba.wire.messages import Rep, dump_json, make_error
+from mamba.wire.peers import find_peer
 from mamba.wire.private import bind_privately
 
 log = logging.getLogger(__name__)
@@ -95,19 +96,20 @@ class Agent:
         # bounded: 10,000 documents in a row must not keep a ping waiting
         for _ in range(50):
             try:
-                frames = self._socket.recv_multipart(zmq.NOBLOCK)
+                frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
             try:
-                self._take(frames[0], _load(frames))
+                self._take(frames[0].bytes, find_peer(frames[-1]).pid, _load([frame.bytes for frame in frames]))
             except (ValueError, RecursionError) as error:
                 log.error("agent: a message that cannot be read: %s", error)
 
-    def _take(self, identity: bytes, message: LinkMessage) -> None:
+    def _take(self, identity: bytes, pid: int | None, message: LinkMessage) -> None:
         typ = message["typ"]
         if typ == "hello":
-            if not self._accepts(int(message.get("pid", -1))):
-                log.warning("agent: process %s is not the console of this session", message.get("pid"))
+            # the kernel's word, not the message's: the number of the console's process is no secret
+            if pid is None or not self._accepts(pid):
+                log.warning("agent: process %s is not the console of this session", pid)
                 return
             self._identity = identity
         if identity != self._identity:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import zmq
@@ -14,9 +15,9 @@ MAX_KEYS = 2**20
 
 
 class KeysServer:
-    """A REP socket; a refused request is answered with the reason instead of empty bytes.
+    """Answers REQ sockets; a refused request gets the reason, which `type_keys` returns, instead of empty bytes.
 
-    `type_keys` returns the reason, "" when the keys are on their way.
+    A ROUTER: one message without the empty frame that REQ puts first, and ZeroMQ's REP hears nobody any more.
     """
 
     def __init__(
@@ -27,7 +28,7 @@ class KeysServer:
         type_keys: Callable[[bytes], str],
     ) -> None:
         self._loop, self._type_keys = loop, type_keys
-        self._socket = context.socket(zmq.REP)
+        self._socket = context.socket(zmq.ROUTER)
         self._socket.linger = 200
         self._socket.maxmsgsize = 64 * MAX_KEYS
         bind_privately(self._socket, endpoint)
@@ -38,7 +39,11 @@ class KeysServer:
             frames = self._socket.recv_multipart(zmq.NOBLOCK)
         except zmq.Again:
             return
-        self._socket.send(self._take(frames))
+        if b"" not in frames[1:-1]:
+            return  # no REQ sent this: nobody there could read an answer
+        start = frames.index(b"", 1) + 1
+        with contextlib.suppress(zmq.Again):  # who never reads loses the answer
+            self._socket.send_multipart([*frames[:start], self._take(frames[start:])], zmq.NOBLOCK)
 
     def _take(self, frames: list[bytes]) -> bytes:
         if len(frames) != 1:

@@ -68,10 +68,10 @@ def load_json(frame: bytes) -> dict[str, Any]:
     if len(frame) > MAX_TOKENS and next(islice(_TOKEN.finditer(frame), MAX_TOKENS, None), None) is not None:
         raise BadRequest("request: too many parts", remedy=f"at most {MAX_TOKENS}; data travels in files")
     try:
-        message = json.loads(bytes(frame), parse_constant=_refuse_constant, parse_float=_parse_finite)
+        message = json.loads(bytes(frame).decode(), parse_constant=_refuse_constant, parse_float=_parse_finite)
     except RecursionError:
         raise BadRequest("request: too deep", remedy=f"at most {MAX_DEPTH} levels") from None
-    except (ValueError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise BadRequest("request: is not JSON", seen=str(error)[:200], remedy='send {"typ": …} in UTF-8') from None
     if not isinstance(message, dict):
         raise BadRequest("request: is not an object", seen=type(message).__name__, remedy='send {"typ": …}')
