@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
 from mamba.cli.settings import Settings
 from mamba.errors import FacilityError, ReplyTimeout, ZError
 
+if TYPE_CHECKING:
+    from mamba.wire.client import Client
+
+_login = click.option("--login", "person", metavar="PERSON", help="Log in first; asks for the password.")
+
 
 @click.command()
 @click.option("--watch", is_flag=True, help="Only look: no key but Ctrl-] does anything.")
-@click.option("--login", "person", metavar="PERSON", help="Log in first; asks for the password.")
+@_login
 @click.pass_obj
 def console(settings: Settings, *, watch: bool, person: str | None) -> int:
     """Join the running console from this terminal.
@@ -29,26 +37,34 @@ def console(settings: Settings, *, watch: bool, person: str | None) -> int:
 
 
 def _log_in(settings: Settings, person: str) -> str:
+    with _connect(settings, person) as client:
+        return client.token
+
+
+@contextmanager
+def _connect(settings: Settings, person: str | None) -> Iterator[Client]:
+    """A client, logged in if `person` is given."""
     from mamba.wire.client import Client
 
     with Client(settings.find_runtime().rpc) as client:
-        client.request("ping")  # nobody is asked for a password that nobody takes
-        password = click.prompt(f"Password of {person}", hide_input=True, default="", show_default=False)
-        return str(client.request("auth/login", person=person, password=password)["token"])
+        if person is not None:
+            client.request("ping")  # nobody is asked for a password that nobody takes
+            password = click.prompt(f"Password of {person}", hide_input=True, default="", show_default=False)
+            client.login(person, password)
+        yield client
 
 
 @click.command()
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), default=60.0, help="For the start-up.  [60 s]")
+@_login
 @click.pass_obj
-def restart(settings: Settings, *, timeout_s: float) -> int:
+def restart(settings: Settings, *, timeout_s: float, person: str | None) -> int:
     """End IPython, also one that hangs, start a new one, wait until it takes commands and print its process id.
 
     Everything in its memory is lost, and a run that is open ends as an abort. The session goes on: windows stay
     connected, and who has joined may join again.
     """
-    from mamba.wire.client import Client
-
-    with Client(settings.find_runtime().rpc) as client:
+    with _connect(settings, person) as client:
         deadline_s = time.monotonic() + timeout_s
         pid = client.request("session/restart", timeout_s=timeout_s)["console_pid"]
         while (state := client.request("state"))["prompt"] in ("starting", "running"):
@@ -74,18 +90,25 @@ def restart(settings: Settings, *, timeout_s: float) -> int:
 @click.option("--no-wait", is_flag=True, help="Return as soon as the command is in the queue; prints its id.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), help="Give up waiting for the result after S.")
 @click.option("--deadline", "deadline_s", type=click.FloatRange(min=0), help="Drop the command if not begun within S.")
+@_login
 @click.pass_obj
-def run(settings: Settings, *, text: str, no_wait: bool, timeout_s: float | None, deadline_s: float | None) -> int:
+def run(
+    settings: Settings,
+    *,
+    text: str,
+    no_wait: bool,
+    timeout_s: float | None,
+    deadline_s: float | None,
+    person: str | None,
+) -> int:
     """Execute TEXT in the running console, as a visible cell, and print its result.
 
     A busy console finishes what it does first. TEXT '-' is read from the standard input. An error goes to the standard
     error with exit code 1. Ctrl-C stops waiting, not the command.
     """
-    from mamba.wire.client import Client
-
     if text == "-":
         text = sys.stdin.read()
-    with Client(settings.find_runtime().rpc) as client:
+    with _connect(settings, person) as client:
         try:
             value = client.command(
                 text, origin="mambactl", wait=not no_wait, timeout_s=timeout_s, deadline_s=deadline_s

@@ -97,6 +97,22 @@ class Gate:
         if rule.control:
             self._control.require(caller, verb)
 
+    def explain_watching(self, token: str) -> str:
+        """Why who joined the terminal with this token may only watch; "" if they may type."""
+        if not self._people.is_required:
+            return ""
+        try:
+            caller = self._people.identify(token)
+        except NotLoggedIn:
+            caller = Caller("", "observer")
+        if not caller.token:
+            return "you are watching; to type, join with 'mambactl console --login YOU'"
+        if caller.role == "observer":
+            return f"you are watching; {caller.person} is an observer"
+        if not self._control.has(caller.person):
+            return f"you are watching; {self._control.holder or 'nobody'} is in control"
+        return ""
+
     def _audit_reply(self, call: Call, caller: Caller, rep: Rep, started: float) -> None:
         fields = call.request.fields
         text = next((fields[key] for key in ("cmd", "reason", "to", "person") if isinstance(fields.get(key), str)), "")

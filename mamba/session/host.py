@@ -102,7 +102,13 @@ class SessionHost:
         self.terminal = Terminal(
             self.loop, runtime.transcript, on_output=lambda output: self.join_server.show(output), on_exit=self._on_exit
         )
-        self.join_server = JoinServer(self.loop, runtime.terminal, self.terminal, self._type_keys)
+        self.join_server = JoinServer(
+            self.loop,
+            runtime.terminal,
+            self.terminal,
+            self._type_joined,
+            may_type=lambda token: self.gate.explain_watching(token),
+        )
         self.making_safe = MakingSafe(
             self.loop,
             Path(profile),
@@ -115,7 +121,7 @@ class SessionHost:
             enabled=control_timeout_s is not None,
             timeout_s=control_timeout_s or 0.0,
             is_present=self.people.is_present,
-            publish=self._publish,
+            publish=self._publish_control,
         )
         self.handlers = make_handlers(self)
         self._added = AddedVerbs(self.handlers, DeviceVerbs(self).forward)
@@ -261,6 +267,12 @@ class SessionHost:
             self.commands.cancel_waiting(Cancelled("command: withdrawn, since Ctrl-C was pressed in the console"))
         return self.terminal.write(keys)
 
+    def _type_joined(self, keys: bytes, token: str) -> None:
+        """Type for who joined; where people log in, what is typed is theirs from now on."""
+        if self.people.is_required and (caller := self.people.identify(token)) != self.people.terminal:
+            self.set_terminal(caller)
+        self._type_keys(keys)
+
     def _type_raw(self, keys: bytes) -> str:
         """Type what came by the `keys` socket, which knows no tokens; "" or why not."""
         if self.people.is_required:
@@ -282,6 +294,10 @@ class SessionHost:
         notice = self.publisher.publish(typ, fields)
         if typ.startswith("scan/"):
             self.state.last_run.take(notice)
+
+    def _publish_control(self, typ: str, fields: dict[str, Any]) -> None:
+        self._publish(typ, fields)
+        self.join_server.fit_window()  # other people may type now
 
     def _take_message(self, message: LinkMessage) -> None:
         typ = message["typ"]

@@ -32,7 +32,7 @@ class JoinServer:
         loop: watches the sockets.
         path: of the Unix socket.
         terminal: what is joined.
-        on_keys: gets what people type; what it returns is not looked at.
+        on_keys: gets what people type and the token of who types; what it returns is not looked at.
         may_type: of a token ("" from who has none): "", or why its holder only looks; asked at each key, since control
             passes from one to the other. Everybody may by default.
     """
@@ -42,7 +42,7 @@ class JoinServer:
         loop: Loop,
         path: Path,
         terminal: Terminal,
-        on_keys: Callable[[bytes], object],
+        on_keys: Callable[[bytes, str], object],
         *,
         may_type: Callable[[str], str] = lambda token: "",
     ) -> None:
@@ -88,7 +88,7 @@ class JoinServer:
             joined.close()
         elif kind == KEYS:
             if self._check_typist(joined):
-                self._on_keys(data)
+                self._on_keys(data, joined.token)
         elif kind == SIZE:
             joined.size = unpack_size(data)
             self.fit_window()

@@ -235,7 +235,13 @@ def test_who_may_not_type_is_told_why_until_they_may(tmp_path: Path) -> None:
     typed: list[bytes] = []
     terminal = Terminal(loop, tmp_path / "transcript", on_output=lambda _: None, on_exit=lambda _: loop.stop())
     path = tmp_path / "terminal"
-    server = JoinServer(loop, path, terminal, typed.append, may_type=lambda token: reasons.get(token, "unknown"))
+    server = JoinServer(
+        loop,
+        path,
+        terminal,
+        lambda keys, token: typed.append(keys),
+        may_type=lambda token: reasons.get(token, "unknown"),
+    )
     thread = threading.Thread(target=loop.run)
     thread.start()
     try:
