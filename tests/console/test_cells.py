@@ -121,7 +121,10 @@ def test_devices_added_by_hand_are_told_after_the_cell(console: ConsoleUnderTest
 
 
 def test_magics_say_what_goes_on(console: ConsoleUnderTest) -> None:
+    state = {"control": {"enabled": True, "person": "Ada", "asked_by": "Bob"}, "waiting": []}
+    console.answer_requests(state=[{"err": "", "ret": state}], session_clients=[{"err": "", "ret": []}])
     assert console.run("%mamba")["rep"]["err"] == ""
+    console.wait(lambda: "control  Ada; Bob asks for it" in console.text, "%mamba")
     assert console.run("wa")["rep"]["err"] == ""
     console.wait(lambda: "waiting  0 commands" in console.text, "%mamba")
     console.wait(lambda: "M.m1   " in console.text, "wa")
