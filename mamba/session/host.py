@@ -26,6 +26,7 @@ from mamba.session.join_server import JoinServer
 from mamba.session.keys import KeysServer
 from mamba.session.loop import Loop, Timer
 from mamba.session.making_safe import MakingSafe
+from mamba.session.output_notices import OutputNotices
 from mamba.session.people import Authenticator, People
 from mamba.session.receipts import Receipts
 from mamba.session.roles import Caller
@@ -99,9 +100,8 @@ class SessionHost:
         self.commands = CommandQueue(
             self.loop, self.receipts, deliver=self.agent.send, publish=lambda t, f: self._publish(t, f)
         )
-        self.terminal = Terminal(
-            self.loop, runtime.transcript, on_output=lambda output: self.join_server.show(output), on_exit=self._on_exit
-        )
+        self.output = OutputNotices(self.loop, self.publisher.publish)
+        self.terminal = Terminal(self.loop, runtime.transcript, on_output=self._show, on_exit=self._on_exit)
         self.join_server = JoinServer(
             self.loop,
             runtime.terminal,
@@ -261,6 +261,10 @@ class SessionHost:
         count = self.commands.cancel_waiting(Cancelled("command: withdrawn, since the session was interrupted"))
         self.terminal.interrupt()
         return count
+
+    def _show(self, output: bytes) -> None:
+        self.join_server.show(output)
+        self.output.take(output)
 
     def _type_keys(self, keys: bytes) -> bool:
         if CTRL_C in keys:

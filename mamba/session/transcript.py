@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,11 @@ class Transcript:
             self._trouble = True
 
     def _rotate(self) -> None:
+        oldest = self._name(KEPT)
+        if oldest.exists():
+            dropped = oldest.replace(oldest.with_suffix(".old"))
+            # 64 MiB take the file system 50 ms, and the loop must not wait
+            threading.Thread(target=dropped.unlink, kwargs={"missing_ok": True}, name="transcript").start()
         for number in range(KEPT - 1, -1, -1):
             older = self._name(number)
             if older.exists():

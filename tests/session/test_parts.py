@@ -17,8 +17,11 @@ from mamba.session.audit import AuditLog
 from mamba.session.audit_chain import read_entries
 from mamba.session.cell_text import check_text
 from mamba.session.loop import Loop
+from mamba.session.output_notices import MAX_BYTES, OutputNotices, decode_last
 from mamba.session.receipts import HISTORY, Receipts, clip_receipt
 from mamba.session.state import MAX_POINTS, LastRun, SessionState
+from mamba.session.transcript import Transcript
+from tests.support.session_host import wait_until
 
 
 def test_timers_come_in_order_and_a_cancelled_one_never() -> None:
@@ -125,6 +128,42 @@ def test_a_run_that_was_open_when_the_console_died_is_dead() -> None:
     assert state.run["scan_id"] == 3
     state.end_console("killed")
     assert (state.run["state"], state.run["reason"], state.prompt) == ("dead", "killed", "dead")
+
+
+def test_the_transcript_keeps_what_is_new(tmp_path: Path) -> None:
+    transcript = Transcript(tmp_path / "console.transcript", rotate_bytes=10)
+    for number in range(20):
+        transcript.write(f"{number:010d}".encode())
+    transcript.close()
+    names = ["console.transcript", *(f"console.transcript.{number}" for number in range(1, 6))]
+    wait_until(lambda: sorted(path.name for path in tmp_path.iterdir()) == names, what="the oldest are gone")
+    assert [(tmp_path / name).read_text() for name in names] == [f"{number:010d}" for number in range(19, 13, -1)]
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in tmp_path.iterdir())
+
+
+def test_output_is_sent_in_whole_characters_and_the_oldest_is_dropped() -> None:
+    loop, notices = Loop(), []
+    output = OutputNotices(loop, lambda typ, fields: notices.append((typ, fields)))
+    euro = "€".encode()
+    output.take(b"a" + euro[:1])
+    loop.call_later(0.02, lambda: output.take(euro[1:] + b"b\xff"))
+    loop.call_later(0.2, lambda: output.take(euro * 30_000))
+    loop.call_later(0.4, loop.stop)
+    loop.run()
+    assert [typ for typ, _ in notices] == ["console/output"] * 3
+    assert [fields["data"] for _, fields in notices[:2]] == ["a", "€b\N{REPLACEMENT CHARACTER}"]
+    last = notices[2][1]
+    assert set(last["data"]) == {"€"}
+    assert len(last["data"].encode()) + last["dropped"] == 90_000
+    assert MAX_BYTES - 3 < len(last["data"].encode()) <= MAX_BYTES
+
+
+@given(st.text(max_size=300), st.integers(0, 400))
+def test_the_last_output_begins_with_a_whole_character(text: str, limit: int) -> None:
+    data = text.encode("utf-8", "replace")
+    last = decode_last(data, limit)
+    assert data.decode().endswith(last)
+    assert len(last.encode()) > min(limit, len(data)) - 4
 
 
 def make_receipt(number: int, ret: Any = None) -> dict[str, Any]:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
+
+from mamba.session.output_notices import decode_last
+from mamba.session.terminal import BACKLOG_BYTES
 from mamba.session.verbs.base import Verbs
 from mamba.wire.handlers import PENDING
 from mamba.wire.messages import VERSION
@@ -28,6 +32,7 @@ class SessionVerbs(Verbs):
             "session/interrupt": self.interrupt,
             "session/status": self.status,
             "session/clients": self.clients,
+            "session/output": self.output,
             "session/restart": self.restart,
         }
 
@@ -86,6 +91,10 @@ class SessionVerbs(Verbs):
     def clients(self, call: Call) -> Any:
         """The processes that asked something and still live, the last one first."""
         return self.host.gate.list_clients()
+
+    def output(self, call: Call, *, limit: Annotated[int, Field(ge=0, le=BACKLOG_BYTES)] = BACKLOG_BYTES) -> Any:
+        """The last output of the console's terminal, at most `limit` bytes of it."""
+        return {"data": decode_last(self.host.terminal.backlog, limit)}
 
     def restart(self, call: Call) -> Any:
         """End IPython if it lives, and start it anew."""
