@@ -18,7 +18,6 @@ import pytest
 
 from mamba.runtime import RuntimeDirectory
 from tests.gui.support import PracticeHost
-from tests.session.test_follower import restart_host
 from tests.support.session_host import HostUnderTest, wait_until
 
 CLIENT = Path(__file__).parents[2] / "docs" / "examples" / "javascript" / "client.js"
@@ -114,7 +113,7 @@ def test_it_survives_a_restart_of_the_host(tiny: HostUnderTest) -> None:
         lines.next("state")
         tiny.client.command("1")
         lines.next("notice")
-        restart_host(tiny)
+        tiny.restart()
         wait_until(lambda: tiny.client.ask("ping").ok, what="the next host")
         tiny.wait_prompt()
         tiny.client.command("2")
