@@ -31,11 +31,13 @@ packages:
 
 install: packages .venv/installed
 
-.venv/installed: pyproject.toml constraints.txt
+.venv/installed: pyproject.toml constraints.txt docs/examples/javascript/package.json
 	@echo "make: installing Python packages into .venv (about a minute)"
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: Python 3.11 or newer is needed, this is $$(python3 -V)"; exit 1; }
 	@test -x $(PY) || python3 -m venv .venv
 	@$(PY) -m pip install -q -c constraints.txt -e '.[windows,data-worker,science,test]'
+	@mkdir -p .venv/javascript && cp docs/examples/javascript/package.json .venv/javascript
+	@npm install --prefix .venv/javascript --ignore-scripts --no-audit --no-fund --no-package-lock --loglevel error >/dev/null
 	@$(PY) -m compileall -q mamba tango_servers taurus_gui
 	@touch $@
 

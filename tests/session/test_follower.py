@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -81,22 +80,11 @@ def test_a_restart_of_the_console_brings_a_new_state(tiny: HostUnderTest, follow
     assert state.content["prompt"] in ("starting", "idle")
 
 
-def restart_host(host: HostUnderTest) -> float:
-    """Kill it without warning and start the next one; returns when it was killed."""
-    host.process.kill()
-    killed = time.monotonic()
-    host.process.wait()
-    host.process = subprocess.Popen(
-        host.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    return killed
-
-
 def test_a_restart_of_the_host_is_survived(tiny: HostUnderTest, follower: Follower) -> None:
     read_until(follower, State)
     tiny.client.command("1")
     read_until(follower, dict, typ="cmd/done")
-    killed = restart_host(tiny)
+    killed = tiny.restart()
     read_until(follower, Lost)
     assert time.monotonic() - killed < 1
     *_, state = read_until(follower, State, timeout_s=15)
@@ -112,7 +100,7 @@ def test_nobody_needs_to_be_there_yet(tiny: HostUnderTest) -> None:
     tiny.stop()
     with Follower(tiny.runtime.rpc, tiny.runtime.notify) as follower:
         assert follower.receive(0.2) is None
-        restart_host(tiny)
+        tiny.restart()
         read_until(follower, State, timeout_s=15)
 
 

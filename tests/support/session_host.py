@@ -68,15 +68,26 @@ class HostUnderTest:
             self.command += ["--", *console]
         self._clients: list[Client | Subscriber] = []
         self.log = self.folder / "host.log"
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(
+        self.process = self._start()
+        self.client = wait_until(self._connect, what=f"host, see {self.log}")
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with self.log.open("a") as log:
+            return subprocess.Popen(
                 self.command,
                 stderr=log,
                 stdout=log,
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, "IPYTHONDIR": str(self.folder / "ipython")},
             )
-        self.client = wait_until(self._connect, what=f"host, see {self.log}")
+
+    def restart(self) -> float:
+        """Kill it without warning and start the next one, which is waited for by nobody; returns when it was killed."""
+        self.process.kill()
+        killed = time.monotonic()
+        self.process.wait()
+        self.process = self._start()
+        return killed
 
     def _connect(self) -> Client | None:
         assert self.process.poll() is None, self.log.read_text()
