@@ -193,8 +193,8 @@ class Supervisor:
             MARK: make_mark(self.runtime),
             PROCESS_MARK: name,
         }
-        # A console that is in the middle of a scan needs time to end it cleanly.
-        stop_within_s = 10.0 if kind == "console" else 3.0
+        # A console in the middle of a scan needs time to end it cleanly; one that had to be killed, to be made safe.
+        stop_within_s = 12.0 if kind == "console" else 3.0
         file = self.runtime.logs / f"{name.replace('/', '-')}.log"
         return ProcessSpec(name, kind, argv, environment, file, stop_within_s)
 

@@ -6,6 +6,7 @@ not end or hold a scan, device names may have dots, and the reason a person give
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import logging
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bluesky import RunEngine
-from bluesky.utils import FailedStatus, SigintHandler
+from bluesky.utils import FailedPause, FailedStatus, PlanHalt, RequestAbort, SigintHandler
 
 from mamba.config import Profile
 from mamba.devices.descriptors import record_objects_by_key
@@ -27,6 +28,7 @@ from mamba.scans.scan_numbers import ScanNumbers
 from mamba.scans.upstream_costs import remove_plan_stack_cost
 from mamba.scans.verdict import VerdictKeeper
 
+_ASKED_ENDS = (asyncio.CancelledError, FailedPause, PlanHalt, RequestAbort)
 _RECORDED_VERSIONS = ("mamba-beamline", "bluesky", "ophyd", "event-model", "numpy", "h5py", "pytango")
 
 
@@ -153,6 +155,8 @@ def _quiet_end(record: logging.LogRecord) -> bool:
     """A run that ended is no error of the run engine: whoever called it gets the exception."""
     if record.msg == "Run aborted":
         record.levelno, record.levelname = logging.INFO, "INFO"
+        if record.exc_info and isinstance(record.exc_info[1], _ASKED_ENDS):
+            record.exc_info = None  # somebody ended it: where the plan was then explains nothing
     return True
 
 

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from mamba.facility.sweep import find_processes
-from tests.support.beamline_watch import BeamlineWatch, read_points, time_until
+from tests.support.beamline_watch import BeamlineWatch, read_points
 from tests.support.facility import Facility, wait_until
 
 TOLD_S, STOPPED_S = 1.0, 2.0
@@ -36,8 +36,11 @@ def watch(beamline: Facility) -> Iterator[BeamlineWatch]:
         watch.wait_idle()
 
 
-def kill_in_scan(watch: BeamlineWatch, after_s: float, number: int = signal.SIGKILL) -> None:
-    """One death at a random moment of a scan, and everything that is promised about it."""
+def kill_in_scan(watch: BeamlineWatch, after_s: float, number: int = signal.SIGKILL) -> tuple[float, float]:
+    """One death at a random moment of a scan, and everything that is promised about it.
+
+    Returns: after how long who waited was told, and after how long motors and shutter stood, s.
+    """
     beamline, since = watch.beamline, len(watch.notices)
     with ThreadPoolExecutor(2) as pool, beamline.client() as first, beamline.client() as second:
         waiting = [pool.submit(first.ask, "cmd", cmd=SCAN, timeout_s=30)]
@@ -51,11 +54,13 @@ def kill_in_scan(watch: BeamlineWatch, after_s: float, number: int = signal.SIGK
         killed, killed_at = time.monotonic(), time.time()
         os.kill(watch.console_pid, number)
         assert {answer.result(timeout=5).err for answer in waiting} == {"console-died"}
-        assert time.monotonic() - killed < TOLD_S
+        told_s = time.monotonic() - killed
+        assert told_s < TOLD_S
     moving = ("vbl/mono/energy", "vbl/axis/sample_x")
-    time_until(lambda: all(watch.state_of(name) != "MOVING" for name in moving), "motors stand", since=killed)
-    time_until(lambda: watch.state_of("vbl/shutter/1") == "CLOSE", "the shutter is closed")
-    assert time.monotonic() - killed < STOPPED_S
+    wait_until(lambda: all(watch.state_of(name) != "MOVING" for name in moving), "motors stand")
+    wait_until(lambda: watch.state_of("vbl/shutter/1") == "CLOSE", "the shutter is closed")
+    stopped_s = time.monotonic() - killed
+    assert stopped_s < STOPPED_S
     safe = watch.wait_notice("session/made-safe", since=since)
     assert time.monotonic() - killed < STOPPED_S
     assert (safe["closed"], safe["failed"]) == (["M.shutter"], {})
@@ -64,6 +69,7 @@ def kill_in_scan(watch: BeamlineWatch, after_s: float, number: int = signal.SIGK
     points = [n for n in watch.notices[since:] if n["typ"] == "scan/point" and n["time"] < killed_at - 1.2]
     assert f"{start['id']:05d}_" in file.name
     assert len(read_points(file)) >= len(points)
+    return told_s, stopped_s
 
 
 def count_lines(watch: BeamlineWatch, words: str) -> int:
@@ -91,9 +97,12 @@ def test_death_in_a_scan(watch: BeamlineWatch, name: str) -> None:
 @pytest.mark.soak
 def test_fifty_deaths(watch: BeamlineWatch) -> None:
     """50 kills at random moments: told ≤ 1 s, stopped ≤ 2 s, 50 of 50 files readable."""
+    times = []
     for _ in range(50):
-        kill_in_scan(watch, random.uniform(0, 3))
+        times.append(kill_in_scan(watch, random.uniform(0, 3)))
         restart(watch)
+    told_s, stopped_s = (max(column) for column in zip(*times, strict=True))
+    print(f"soak: 50 kills, told within {told_s:.2f} s, stopped within {stopped_s:.2f} s, 50 files read")
 
 
 def test_a_move_outside_a_run_is_stopped_and_the_shutter_left_as_it_was(watch: BeamlineWatch) -> None:
@@ -137,3 +146,20 @@ def test_a_restart_waits_until_all_is_safe_and_a_device_of_another_kind_is_named
     safe = watch.wait_notice("session/made-safe", since=since)
     assert list(safe["failed"]) == ["M.soft"]
     assert "no Tango device" in safe["failed"]["M.soft"]
+
+
+def test_a_server_that_hangs_is_named_and_holds_up_nobody(watch: BeamlineWatch) -> None:
+    server = watch.beamline.find_process("VirtualBeamline/demo")["pid"]
+    since = len(watch.notices)
+    os.kill(server, signal.SIGSTOP)
+    try:
+        os.kill(watch.console_pid, signal.SIGKILL)
+        watch.wait_notice("session/died", since=since)
+        started = time.monotonic()
+        assert watch.client.request("ping") == "pong"
+        assert time.monotonic() - started < 0.1
+        safe = watch.wait_notice("session/made-safe", since=since, timeout_s=7)
+    finally:
+        os.kill(server, signal.SIGCONT)
+    assert {"M.energy", "M.sample_x", "M.sample_y"} <= set(safe["failed"])
+    restart(watch)

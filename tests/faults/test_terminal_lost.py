@@ -76,7 +76,7 @@ def check_end(data: Path, runtime: Path, started: float, cause: str) -> None:
         assert len(opened["entry/streams/primary/time"]) > 0
     log = (runtime / "logs" / "ipython.log").read_text()
     assert log.count(f"the console was ended by {cause}") == 1, log
-    assert "Traceback" not in log
+    assert not any(word in log for word in ("OSError", "could not", "did not leave", "raised", " ERROR ")), log
 
 
 def lose_under_host(end: Callable[[HostUnderTest], None], cause: str, after_s: float) -> None:

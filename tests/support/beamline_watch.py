@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -125,17 +123,3 @@ def read_points(file: Path, key: str = "M_energy") -> list[float]:
     with h5py.File(file, "r") as opened:
         opened.visititems(lambda _, item: item[()] if isinstance(item, h5py.Dataset) else None)
         return list(opened[f"entry/streams/primary/{key}"][()])
-
-
-def time_until(
-    condition: Callable[[], Any], what: str, *, timeout_s: float = 10.0, since: float | None = None
-) -> float:
-    """Seconds (from `since`, monotonic) until the condition holds."""
-    started = time.monotonic() if since is None else since
-    wait_until(condition, what, timeout_s=timeout_s)
-    return time.monotonic() - started
-
-
-def is_alive(pid: int) -> bool:
-    """Whether that process runs."""
-    return os.path.exists(f"/proc/{pid}")
