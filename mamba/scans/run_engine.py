@@ -25,6 +25,7 @@ from mamba.scans.consumers import Consumer, GuardedConsumer, QueuedConsumer
 from mamba.scans.ending import act_in_main_thread_only, keep_reason
 from mamba.scans.nexus import NexusWriter
 from mamba.scans.scan_numbers import ScanNumbers
+from mamba.scans.upstream_clock import measure_delays_monotonically
 from mamba.scans.upstream_costs import remove_plan_stack_cost
 from mamba.scans.verdict import VerdictKeeper
 
@@ -167,6 +168,7 @@ def make_run_engine(profile: Profile) -> BeamlineRunEngine:
     first run. `md` starts with beamline, facility, person and the versions of the packages involved.
     """
     remove_plan_stack_cost()
+    measure_delays_monotonically()
     record_objects_by_key()
     md: dict[str, Any] = {
         "beamline": profile.title or profile.name,

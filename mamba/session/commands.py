@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class Command:
-    """One command; times in s since 1970, `pid` of the process that sent it."""
+    """One command; `time` in s since 1970, `began` running in s, monotonic; `pid` of the process that sent it."""
 
     id: str
     text: str
@@ -40,6 +40,7 @@ class Command:
     why: str = ""
     n: int | None = None
     time: float = field(default_factory=time.time)
+    began: float = 0.0
     withdrawn: CommandError | None = None
     deadline: Timer | None = None
 
@@ -279,7 +280,7 @@ class CommandQueue:
         if command.deadline is not None:
             command.deadline.cancel()
         command.state, command.why, command.n = "running", "", message.get("n")
-        command.time = message.get("time") or time.time()
+        command.time, command.began = message.get("time") or time.time(), time.monotonic()
         fields = {key: getattr(command, key) for key in ("id", "n", "text", "origin", "person", "time")}
         self._publish("cmd/running", fields)
 
@@ -313,7 +314,7 @@ class CommandQueue:
         for command in filter(None, (self._own, self._out, *self._waiting)):
             if command in self._waiting:
                 self._waiting.remove(command)
-            duration_s = max(0.0, time.time() - command.time) if command.state == "running" else 0.0
+            duration_s = time.monotonic() - command.began if command.state == "running" else 0.0
             self._finish(command, make_error(error), duration_s=duration_s)
 
 
