@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +20,7 @@ import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from mamba.errors import ConnectionLost, ReplyTimeout
-from mamba.wire.agent_link import LinkMessage, dump, load
+from mamba.wire.agent_link import LinkMessage, dump, dump_notice, join_notices, load
 from mamba.wire.messages import Rep
 from mamba.wire.notices import Notice
 
@@ -30,6 +30,8 @@ MAX_WAITING = 20_000
 """Frames and notices that may wait for the host before progress is dropped; about a second of a very fast scan."""
 PROGRESS = ("scan/point", "mdw/progress")
 """Notices that may be dropped: a later one, or `state`, says more."""
+_NOTICES_A_MESSAGE = 200
+_MESSAGES_A_TURN = 10
 TICK_S = 0.1
 """How often `on_tick` looks for changes nobody reports (a debugger that took the prompt)."""
 
@@ -53,8 +55,8 @@ class Agent:
         on_tick: Callable[[], None] = lambda: None,
     ) -> None:
         self._endpoint, self._handle, self._greet, self._on_tick = endpoint, handle, greet, on_tick
-        self._outbox: deque[bytes | Notice] = deque()
-        self._dropped = 0
+        self._outbox: deque[list[bytes] | Notice] = deque()
+        self._dropped: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._requests: dict[str, _Pending] = {}
@@ -82,17 +84,17 @@ class Agent:
 
     def send(self, message: LinkMessage) -> None:
         """Send one message; its values are read now, in the caller's thread. Never blocks."""
-        self._post(dump(message))
+        self._post([dump(message)])
 
     def relay(self, notice: Notice) -> None:
         """Send one notice, which nobody changes any more. Takes microseconds, whatever the host does."""
         if notice["typ"] in PROGRESS and len(self._outbox) >= MAX_WAITING:
             with self._lock:
-                self._dropped += 1
+                self._dropped[notice["typ"]] += 1
             return
         self._post(notice)
 
-    def _post(self, item: bytes | Notice) -> None:
+    def _post(self, item: list[bytes] | Notice) -> None:
         with self._lock:
             self._outbox.append(item)
             is_first = len(self._outbox) == 1
@@ -147,16 +149,18 @@ class Agent:
 
     def _serve(self, socket: zmq.Socket[bytes], monitor: zmq.Socket[bytes]) -> None:
         poller = zmq.Poller()
-        for source in (socket, monitor, self._wake):
+        for source in (monitor, self._wake):
             poller.register(source, zmq.POLLIN)
         next_tick = time.monotonic()
         while not (self._ending and not (self._connected.is_set() and self._outbox)):
+            is_sending = self._connected.is_set() and self._outbox
+            poller.register(socket, zmq.POLLIN | zmq.POLLOUT if is_sending else zmq.POLLIN)
             ready = dict(poller.poll(max(0, round((next_tick - time.monotonic()) * 1e3))))
             if self._wake in ready:
                 os.eventfd_read(self._wake)
             if monitor in ready:
                 self._follow_connection(socket, monitor)
-            if socket in ready:
+            if ready.get(socket, 0) & zmq.POLLIN:
                 self._receive(socket)
             if time.monotonic() >= next_tick:
                 self._guarded(self._on_tick)
@@ -171,7 +175,7 @@ class Agent:
                 self._connected.clear()
                 log.warning("the session host is gone; waiting for it to come back")
                 continue
-            greeting = [dump(message) for message in self._greet()]
+            greeting: list[list[bytes] | Notice] = [[dump(message)] for message in self._greet()]
             with self._lock:
                 self._outbox.extendleft(reversed(greeting))
             self._connected.set()
@@ -200,27 +204,42 @@ class Agent:
             log.exception("agent: a message could not be served")
 
     def _flush(self, socket: zmq.Socket[bytes]) -> None:
-        while (item := self._next_item()) is not None:
+        """Send what waits, up to a bound: what the host says meanwhile must be heard."""
+        for _ in range(_MESSAGES_A_TURN):
+            frames = self._next_frames()
+            if not frames:
+                return
             try:
-                frame = item if isinstance(item, bytes) else dump({"typ": "notice", "body": item})
-            except Exception:  # a value that somebody changes while it is read; the notices after it still go out
-                log.exception("agent: a notice could not be sent")
-                continue
-            try:
-                socket.send(frame, zmq.NOBLOCK)
+                socket.send_multipart(frames, zmq.NOBLOCK)
             except zmq.Again:
                 with self._lock:
-                    self._outbox.appendleft(frame)
+                    self._outbox.appendleft(frames)
                 return
 
-    def _next_item(self) -> bytes | Notice | None:
+    def _next_frames(self) -> list[bytes]:
+        """The next message, or as many notices as there are until the next one; empty if nothing waits."""
+        lines: list[bytes] = []
+        while len(lines) < _NOTICES_A_MESSAGE and (item := self._next_item(notices_only=bool(lines))) is not None:
+            if isinstance(item, list):
+                return item
+            try:
+                lines.append(dump_notice(item))
+            except Exception:  # a value that somebody changes while it is read; the notices after it still go out
+                log.exception("agent: a notice could not be sent")
+        return join_notices(lines) if lines else []
+
+    def _next_item(self, *, notices_only: bool) -> list[bytes] | Notice | None:
         with self._lock:
-            dropped, self._dropped = self._dropped, 0
+            dropped, self._dropped = self._dropped, Counter()
             if dropped:
-                self._outbox.append({"typ": "session/notices-dropped", "count": dropped})
-            item = self._outbox.popleft() if self._outbox else None
+                lost = {"typ": "session/notices-dropped", "count": dropped.total(), "lost": dict(dropped)}
+                self._outbox.append({**lost, "time": time.time()})
+            if not self._outbox or (notices_only and isinstance(self._outbox[0], list)):
+                item = None
+            else:
+                item = self._outbox.popleft()
         if dropped:
-            log.warning("agent: %d notices dropped, the host is slower than the console", dropped)
+            log.warning("agent: %d notices dropped, the host is slower than the console", dropped.total())
         return item
 
 

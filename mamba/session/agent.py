@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -22,6 +23,9 @@ from mamba.wire.private import bind_privately
 
 log = logging.getLogger(__name__)
 
+_TURN_S = 0.002
+_TYP_FIRST = b'{"typ": "'
+
 OnAnswer = Callable[[Rep], None]
 """Gets the agent's answer, or the error that stands for it."""
 
@@ -34,7 +38,8 @@ class Agent:
         context: makes it.
         endpoint: `RuntimeDirectory.agent`.
         accepts: whether a process id is the console's; others are not listened to.
-        on_message: called with every message but answers.
+        on_message: called with every message but answers and notices.
+        on_notice: called with the `typ` of each notice and its line.
     """
 
     def __init__(
@@ -45,8 +50,10 @@ class Agent:
         *,
         accepts: Callable[[int], bool],
         on_message: Callable[[LinkMessage], None],
+        on_notice: Callable[[str, bytes], None],
     ) -> None:
-        self._loop, self._accepts, self._on_message = loop, accepts, on_message
+        self._loop, self._accepts = loop, accepts
+        self._on_message, self._on_notice = on_message, on_notice
         self._identity: bytes | None = None
         self._numbers = itertools.count(1)
         self._pending: dict[str, tuple[OnAnswer, Timer]] = {}
@@ -94,17 +101,19 @@ class Agent:
 
     def _receive(self) -> None:
         # bounded: 10,000 documents in a row must not keep a ping waiting
-        for _ in range(50):
+        until = time.monotonic() + _TURN_S
+        while time.monotonic() < until:
             try:
                 frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
             try:
-                self._take(frames[0].bytes, find_peer(frames[-1]).pid, _load([frame.bytes for frame in frames]))
+                self._take(frames[0].bytes, find_peer(frames[-1]).pid, [frame.bytes for frame in frames[1:]])
             except (ValueError, RecursionError) as error:
                 log.error("agent: a message that cannot be read: %s", error)
 
-    def _take(self, identity: bytes, pid: int | None, message: LinkMessage) -> None:
+    def _take(self, identity: bytes, pid: int | None, frames: list[bytes]) -> None:
+        message = _load(frames)
         typ = message["typ"]
         if typ == "hello":
             # the kernel's word, not the message's: the number of the console's process is no secret
@@ -116,6 +125,9 @@ class Agent:
             log.warning("agent: %s from somebody who is not the console", typ)
         elif typ == "answer":
             self._answer(str(message.get("id")), message.get("rep"))
+        elif typ == "notices":
+            for line in frames[1].split(b"\n"):
+                self._on_notice(_read_typ(line), line)
         else:
             self._on_message(message)
 
@@ -136,12 +148,19 @@ class Agent:
 
 
 def _load(frames: list[bytes]) -> LinkMessage:
-    if len(frames) != 2:
-        raise ValueError(f"{len(frames) - 1} frames")
-    message = json.loads(frames[1].decode("utf-8", "surrogatepass"), parse_constant=_refuse)
+    message = json.loads(frames[0].decode("utf-8", "surrogatepass"), parse_constant=_refuse)
     if not isinstance(message, dict) or not isinstance(message.get("typ"), str):
         raise ValueError("no object with a typ")
+    if len(frames) != (2 if message["typ"] == "notices" else 1):
+        raise ValueError(f"{message['typ']}: {len(frames)} frames")
     return message
+
+
+def _read_typ(line: bytes) -> str:
+    """The `typ` a line begins with; its end is another field, or the end of the line."""
+    if not (line.startswith(_TYP_FIRST) and line.endswith(b"}")):
+        raise ValueError(f"a notice that begins with {line[:40]!r}")
+    return line[len(_TYP_FIRST) : line.index(b'"', len(_TYP_FIRST))].decode()
 
 
 def _refuse(word: str) -> NoReturn:

@@ -5,6 +5,7 @@ Here the parts are put together; each part knows only what it is given.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -96,6 +97,7 @@ class SessionHost:
             runtime.agent,
             accepts=lambda pid: pid == self.terminal.pid,
             on_message=self._take_message,
+            on_notice=self._take_notice,
         )
         self.commands = CommandQueue(
             self.loop, self.receipts, deliver=self.agent.send, publish=lambda t, f: self._publish(t, f)
@@ -295,9 +297,7 @@ class SessionHost:
         self.agent.send({"typ": "session/person", "person": caller.person, "proposal": caller.proposal})
 
     def _publish(self, typ: str, fields: dict[str, Any]) -> None:
-        notice = self.publisher.publish(typ, fields)
-        if typ.startswith("scan/"):
-            self.state.last_run.take(notice)
+        self.publisher.publish(typ, fields)
 
     def _publish_control(self, typ: str, fields: dict[str, Any]) -> None:
         self._publish(typ, fields)
@@ -307,8 +307,6 @@ class SessionHost:
         typ = message["typ"]
         if typ.startswith("cell/"):
             self.commands.take(message)
-        elif typ == "notice":
-            self._take_notice(dict(message["body"]))
         elif typ == "state":
             self._take_state(message)
         elif typ == "ready":
@@ -334,11 +332,15 @@ class SessionHost:
         if isinstance(verbs, dict):
             self._added.replace({str(verb): str(role) for verb, role in verbs.items()})
 
-    def _take_notice(self, body: dict[str, Any]) -> None:
-        typ = str(body.pop("typ"))
+    def _take_notice(self, typ: str, line: bytes) -> None:
         if typ == "run/state":
-            self.state.note_run(body)
-        self._publish(typ, body)
+            self.state.note_run(json.loads(line))
+        elif typ == "session/notices-dropped":
+            for lost, count in json.loads(line)["lost"].items():
+                self.publisher.skip(lost, count)
+        frame = self.publisher.pass_on(typ, line)
+        if typ.startswith("scan/"):
+            self.state.last_run.take(typ, frame)
 
     def _take_request(self, message: LinkMessage) -> None:
         number = message["id"]

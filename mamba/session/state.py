@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from typing import Any
 
@@ -26,22 +27,24 @@ class LastRun:
     def __init__(self) -> None:
         self._start: dict[str, Any] | None = None
         self._descriptors: dict[str, dict[str, Any]] = {}
-        self._points: deque[dict[str, Any]] = deque(maxlen=MAX_POINTS)
+        # as they came: thousands a second are kept, and hardly any is ever asked for
+        self._points: deque[bytes] = deque(maxlen=MAX_POINTS)
         self._total = 0
         self._stop: dict[str, Any] | None = None
 
-    def take(self, notice: dict[str, Any]) -> None:
-        """Keep a `scan/…` notice."""
-        typ = notice["typ"]
+    def take(self, typ: str, frame: bytes) -> None:
+        """Keep a `scan/…` notice, as it was published."""
+        if typ == "scan/point":
+            self._points.append(frame)
+            self._total += 1
+            return
+        notice = json.loads(frame)
         if typ == "scan/start":
             self._start, self._stop, self._total = notice, None, 0
             self._descriptors.clear()
             self._points.clear()
         elif typ == "scan/descriptor":
             self._descriptors[str(notice.get("stream", "primary"))] = notice
-        elif typ == "scan/point":
-            self._points.append(notice)
-            self._total += 1
         elif typ == "scan/stop":
             self._stop = notice
 
@@ -53,7 +56,7 @@ class LastRun:
             "start": self._start,
             "descriptor": self._descriptors.get("primary"),
             "descriptors": self._descriptors,
-            "points": list(self._points),
+            "points": json.loads(b"[%b]" % b",".join(self._points)),
             "points_total": self._total,
             "stop": self._stop,
         }

@@ -27,7 +27,7 @@ cell/waiting    `id, why`: delivered later ("busy", "prompt-occupied")
 cell/running    `id` (None for a cell typed by a person), `n` (the number in `In [n]`), `text, origin, person, time`
 cell/done       `id, n, text, origin, person, time, duration_s, files, rep`
 cell/cancelled  `id, rep`
-notice          `body`: to be published
+notices         nothing; a second frame holds notices to be published, ready, one JSON object a line, `typ` first
 state           `devices` ({"M": [...], "D": [...]}: expressions), `reach` ({expression: {"tango", "kind"}}: how each
                 is brought to rest should the console die, see `mamba.devices.reach`), `run` ({"state", "uid",
                 "scan_id", "point", "num_points", "reason"}), `prompt` ("idle", "running", "occupied"), `verbs` (verb →
@@ -42,7 +42,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from mamba.wire.encoding import is_plain
+from mamba.wire.notices import Notice
 from mamba.wire.values import decode, encode
+
+_dump_plain = json.JSONEncoder(allow_nan=False).encode
+_NOTICES = b'{"typ": "notices"}'
 
 LinkMessage = dict[str, Any]
 """One message of the table above."""
@@ -51,6 +56,21 @@ LinkMessage = dict[str, Any]
 def dump(message: LinkMessage) -> bytes:
     """One frame; values in the typed form of `mamba.wire.values`."""
     return json.dumps(encode(message), ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass")
+
+
+def dump_notice(notice: Notice) -> bytes:
+    """One line of `notices`; the host publishes it as it is, with its number at the end."""
+    if is_plain(notice):
+        try:
+            return _dump_plain(notice).encode()
+        except ValueError:  # NaN or an infinity
+            pass
+    return _dump_plain(encode(notice)).encode()
+
+
+def join_notices(lines: list[bytes]) -> list[bytes]:
+    """The frames of a `notices` message."""
+    return [_NOTICES, b"\n".join(lines)]
 
 
 def load(frame: bytes) -> LinkMessage:

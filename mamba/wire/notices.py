@@ -7,6 +7,7 @@ attaches the way out when `server_start` runs; without one (a plain script, a un
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -24,8 +25,12 @@ def attach(listener: Callable[[Notice], None]) -> Callable[[], None]:
 
 
 def publish(typ: str, **fields: Any) -> None:
-    """Push one notice; never raises and never blocks the caller: a scan must not end for want of a listener."""
+    """Push one notice; never raises and never blocks the caller: a scan must not end for want of a listener.
+
+    `time` (s since 1970) is added where it is not among the fields.
+    """
     notice: Notice = {"typ": typ, **fields}
+    notice.setdefault("time", time.time())
     for listener in tuple(_listeners):
         try:
             listener(notice)

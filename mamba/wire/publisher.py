@@ -31,18 +31,27 @@ class Publisher:
         """How many notices were published."""
         return sum(self.seq.values())
 
-    def publish(self, typ: str, fields: dict[str, Any]) -> dict[str, Any]:
+    def publish(self, typ: str, fields: dict[str, Any]) -> bytes:
         """Push one notice, whose fields are ready, and return it; `time` is added (s since 1970) unless it is there."""
-        seq = self.seq.get(typ, 0) + 1
         notice: dict[str, Any] = {"typ": typ}
         notice.update(fields)
         notice.setdefault("time", time.time())
-        notice["typ"], notice["seq"] = typ, seq
-        frame = dump_json(notice)
+        notice["typ"] = typ
+        notice.pop("seq", None)
+        return self.pass_on(typ, dump_json(notice))
+
+    def pass_on(self, typ: str, line: bytes) -> bytes:
+        """Push a notice that is bytes already, `typ` first and not empty, and return it with its number."""
+        seq = self.seq.get(typ, 0) + 1
+        frame = b'%b, "seq": %d}' % (line[:-1], seq)
         self.seq[typ] = seq
         # PUB never blocks: a subscriber at its mark loses this notice and sees the gap
         self._socket.send(frame)
-        return notice
+        return frame
+
+    def skip(self, typ: str, count: int) -> None:
+        """Let the next number of `typ` show that `count` notices were lost before they came here."""
+        self.seq[typ] = self.seq.get(typ, 0) + count
 
     def close(self) -> None:
         """Stop publishing; what is queued leaves within the linger time (0.2 s)."""

@@ -23,6 +23,9 @@ HIGH_WATER_MARK = 200_000
 """Notices that wait unread before the newest ones are dropped."""
 
 
+_TYPED = b'"$type"'
+
+
 @dataclass(frozen=True)
 class Gap:
     """Notices of one `typ` that did not arrive; `missed` is negative when the numbers began anew (a new host)."""
@@ -122,7 +125,9 @@ class Subscriber:
                 if left_s <= 0 or not self._socket.poll(int(left_s * 1000) + 1):
                     return None
                 continue
-            notice: Notice = decode(json.loads(frame))
+            notice: Notice = json.loads(frame)
+            if _TYPED in frame:
+                notice = decode(notice)
             if self._is_news(notice):
                 return notice
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import time
@@ -97,15 +98,19 @@ def test_a_refusal_names_character_and_line() -> None:
 def test_the_last_run_keeps_the_newest_points() -> None:
     run = LastRun()
     assert run.describe() is None
-    run.take({"typ": "scan/start", "id": 1})
+
+    def take_notice(notice: dict[str, Any]) -> None:
+        run.take(notice["typ"], json.dumps(notice).encode())
+
+    take_notice({"typ": "scan/start", "id": 1})
     for number in range(MAX_POINTS + 5):
-        run.take({"typ": "scan/point", "n": number})
-    run.take({"typ": "scan/descriptor", "stream": "primary", "keys": {}})
-    run.take({"typ": "scan/stop", "exit_status": "success"})
+        take_notice({"typ": "scan/point", "n": number})
+    take_notice({"typ": "scan/descriptor", "stream": "primary", "keys": {}})
+    take_notice({"typ": "scan/stop", "exit_status": "success"})
     last: Any = run.describe()
     assert (len(last["points"]), last["points_total"], last["points"][-1]["n"]) == (MAX_POINTS, MAX_POINTS + 5, 10_004)
     assert last["descriptor"]["keys"] == {}
-    run.take({"typ": "scan/start", "id": 2})
+    take_notice({"typ": "scan/start", "id": 2})
     last = run.describe()
     assert (last["points"], last["stop"], last["descriptor"]) == ([], None, None)
 

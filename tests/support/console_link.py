@@ -91,11 +91,14 @@ class ConsoleUnderTest:
             with self._lock:
                 if not self.socket.poll(5):
                     continue
-                peer, frame = self.socket.recv_multipart()
+                peer, frame, *lines = self.socket.recv_multipart()
             with self._arrived:
                 self._peer = peer
                 message = load(frame)
-                self.messages.append(message)
+                if lines:
+                    self.messages += [{"typ": "notice", "body": load(line)} for line in lines[0].split(b"\n")]
+                else:
+                    self.messages.append(message)
                 self._arrived.notify_all()
             if message["typ"] == "request" and self._answers.get(message["verb"]):
                 self.send("reply", id=message["id"], rep=self._answers[message["verb"]].pop(0))

@@ -153,4 +153,5 @@ def test_a_listener_that_raises_stops_nobody() -> None:
     for call in detach:
         call()
     notices.publish("scan/start", id=1235)
-    assert got == [{"typ": "scan/start", "id": 1234}]
+    assert got == [{"typ": "scan/start", "id": 1234, "time": got[0]["time"]}]
+    assert abs(got[0]["time"] - time.time()) < 10

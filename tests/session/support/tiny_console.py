@@ -20,7 +20,7 @@ from typing import Any
 
 import zmq
 
-from mamba.wire.agent_link import dump, load
+from mamba.wire.agent_link import dump, dump_notice, join_notices, load
 
 
 class Link:
@@ -48,7 +48,7 @@ class Link:
         self.send("state", prompt=prompt, run=self.run, devices={"M": ["M.m1", "M.m2", "M.stage.x"], "D": ["D.i0"]})
 
     def publish(self, typ: str, **fields: Any) -> None:
-        self.send("notice", body={"typ": typ, **fields})
+        self.send_raw(*join_notices([dump_notice({"typ": typ, "time": time.time(), **fields})]))
 
     def ask(self, verb: str, **args: Any) -> Any:
         self.send("request", id="r1", verb=verb, args=args)
