@@ -16,8 +16,9 @@ from mamba.config import Profile, load_profile
 from mamba.errors import MambaError
 from mamba.runtime import RuntimeDirectory
 from mamba.session.audit import find_audit_file
-from mamba.session.host import GRACE_S, SessionHost
-from mamba.session.people import Authenticator
+from mamba.session.console_life import GRACE_S
+from mamba.session.host import SessionHost
+from mamba.session.people import PasswordCheck
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -64,7 +65,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _make_authenticator(profile: Profile) -> Authenticator | None:
+def _make_authenticator(profile: Profile) -> PasswordCheck | None:
     if profile.people.login == "none":
         return None
     from mamba.session.logins.authenticator import make_authenticator  # Argon2 and LDAP, only where people log in

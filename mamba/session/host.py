@@ -21,18 +21,20 @@ from mamba.runtime import RuntimeDirectory
 from mamba.session.agent import Agent
 from mamba.session.audit import AuditLog
 from mamba.session.commands import CommandQueue
+from mamba.session.console_life import GRACE_S, ConsoleLife
 from mamba.session.control import Control
 from mamba.session.gate import Gate
 from mamba.session.join_server import JoinServer
+from mamba.session.keyboard import Keyboard
 from mamba.session.keys import KeysServer
-from mamba.session.loop import Loop, Timer
+from mamba.session.loop import Loop
 from mamba.session.making_safe import MakingSafe
 from mamba.session.output_notices import OutputNotices
-from mamba.session.people import Authenticator, People
+from mamba.session.people import PasswordCheck, People
 from mamba.session.receipts import Receipts
 from mamba.session.roles import Caller
 from mamba.session.state import SessionState
-from mamba.session.terminal import CTRL_C, Terminal
+from mamba.session.terminal import Terminal
 from mamba.session.verbs import make_handlers
 from mamba.session.verbs.added import AddedVerbs
 from mamba.session.verbs.base import make_died_error
@@ -43,9 +45,6 @@ from mamba.wire.publisher import Publisher
 from mamba.wire.server import Call, RequestServer, answer
 
 log = logging.getLogger(__name__)
-
-GRACE_S = 5.0
-"""How long IPython may take to abort its run and end, before it is killed, unless the host is told otherwise."""
 
 
 class SessionHost:
@@ -72,18 +71,13 @@ class SessionHost:
         profile: str,
         person: str,
         audit_file: Path,
-        authenticator: Authenticator | None = None,
+        authenticator: PasswordCheck | None = None,
         control_timeout_s: float | None = None,
         grace_s: float = GRACE_S,
     ) -> None:
-        self._runtime, self._command, self._env, self._profile = runtime, command, env, profile
+        self._runtime, self._profile = runtime, profile
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._grace_s = grace_s
-        self._left_on_purpose = False
-        self._died_of = ""
         self._ending = False
-        self._kill_timer: Timer | None = None
-        self._after_exit: Callable[[], None] | None = None
         self.started = time.monotonic()
         self.loop = Loop()
         self.state = SessionState()
@@ -91,33 +85,37 @@ class SessionHost:
         self.publisher = Publisher(self._context, runtime.notify)
         self.audit = AuditLog(audit_file, self.loop)
         self.receipts = Receipts(self.audit)
+        self.terminal = Terminal(self.loop, runtime.transcript, on_output=self._show, on_exit=self._on_exit)
+        self.life = ConsoleLife(self.loop, self.terminal, command=command, env=env, grace_s=grace_s)
+        self.making_safe = MakingSafe(self.loop, Path(profile), publish=self._publish, show=self._say)
+        self._make_links()
+        self._make_requests(control_timeout_s)
+
+    def _make_links(self) -> None:
+        """What leads to IPython: its agent, the queue of commands, and the ways to its keyboard and screen."""
+        loop, runtime = self.loop, self._runtime
         self.agent = Agent(
-            self.loop,
+            loop,
             self._context,
             runtime.agent,
             accepts=lambda pid: pid == self.terminal.pid,
             on_message=self._take_message,
             on_notice=self._take_notice,
         )
-        self.commands = CommandQueue(
-            self.loop, self.receipts, deliver=self.agent.send, publish=lambda t, f: self._publish(t, f)
-        )
-        self.output = OutputNotices(self.loop, self.publisher.publish)
-        self.terminal = Terminal(self.loop, runtime.transcript, on_output=self._show, on_exit=self._on_exit)
+        self.commands = CommandQueue(loop, self.receipts, deliver=self.agent.send, publish=self._publish)
+        self.keyboard = Keyboard(self.terminal, self.commands, self.people, self.set_terminal)
+        self.output = OutputNotices(loop, self.publisher.publish)
         self.join_server = JoinServer(
-            self.loop,
+            loop,
             runtime.terminal,
             self.terminal,
-            self._type_joined,
+            self.keyboard.type_joined,
             may_type=lambda token: self.gate.explain_watching(token),
         )
-        self.making_safe = MakingSafe(
-            self.loop,
-            Path(profile),
-            publish=lambda t, f: self._publish(t, f),
-            show=lambda text: self.terminal.show(f"\r\n[mamba] {text}\r\n".encode()),
-        )
-        self.keys = KeysServer(self.loop, self._context, runtime.keys, self._type_raw)
+        self._keys = KeysServer(loop, self._context, runtime.keys, self.keyboard.type_raw)
+
+    def _make_requests(self, control_timeout_s: float | None) -> None:
+        """What answers: control, the verbs, the gate before them, and the socket they come by."""
         self.control = Control(
             self.loop,
             enabled=control_timeout_s is not None,
@@ -128,7 +126,7 @@ class SessionHost:
         self.handlers = make_handlers(self)
         self._added = AddedVerbs(self.handlers, DeviceVerbs(self).forward)
         self.gate = Gate(self.people, self.control, added=self._added.rules, audit=self.audit.add)
-        self.server = RequestServer(self._context, runtime.rpc, self.handlers, self.gate.admit)
+        self.server = RequestServer(self._context, self._runtime.rpc, self.handlers, self.gate.admit)
         self.loop.watch_reader(self.server.socket, self.server.serve)
 
     def run(self) -> None:
@@ -160,41 +158,20 @@ class SessionHost:
     # the console's life
 
     def _start_console(self) -> None:
-        self._left_on_purpose, self._died_of = False, ""
         self.state.begin_console()
-        self.terminal.start(self._command, self._env)
+        self.life.start()
         self._runtime.write_state("session", self.describe())
         self._publish("session/started", {"pid": self.terminal.pid})
 
     def _end_console(self, after: Callable[[], None]) -> None:
-        """Ask IPython to end, wait for a bounded time, kill it; then `after`."""
-        self._after_exit = after
-        if self.terminal.pid is None:
-            self._run_after_exit()
-        elif self._kill_timer is None:
-            self.terminal.send_signal(signal.SIGTERM)
-            self._kill_timer = self.loop.call_later(self._grace_s, self._kill_console)
-
-    def _kill_console(self) -> None:
-        log.warning("console: has not ended within %g s, killed", self._grace_s)
-        self.terminal.kill()
-
-    def _run_after_exit(self) -> None:
-        self.making_safe.when_done(self._go_on_after_exit)
-
-    def _go_on_after_exit(self) -> None:
-        after, self._after_exit = self._after_exit, None
-        if after is not None:
-            after()
+        if not self.life.end(after):
+            self.making_safe.when_done(self.life.go_on)
 
     def _on_exit(self, status: int) -> None:
-        if self._kill_timer is not None:
-            self._kill_timer.cancel()
-            self._kill_timer = None
-        self._died_of = self._explain_exit(status)
-        log.log(logging.INFO if self._ending or self._left_on_purpose else logging.ERROR, "console: %s", self._died_of)
+        self.life.note_exit(status)
+        died_of = self.life.died_of
         was_running = self.state.run.get("state") != "idle"
-        self.state.end_console(self._died_of)
+        self.state.end_console(died_of)
         error = self.make_died()
         self.commands.end(error)
         self.agent.end(error)
@@ -202,24 +179,20 @@ class SessionHost:
             run = self.state.run
             fields = {key: run.get(key) for key in ("state", "uid", "reason")}
             self._publish("run/state", {**fields, "id": run.get("scan_id")})
-        self._publish("session/died", {"reason": self._died_of})
-        self.terminal.show(f"\r\n[mamba] console: {self._died_of}\r\n".encode())
-        if was_running or not self._left_on_purpose:
+        self._publish("session/died", {"reason": died_of})
+        self._say(f"console: {died_of}")
+        if was_running or not self.life.left_on_purpose:
             self.making_safe.begin(run_open=was_running)
-        farewell, died = f"the console has ended: {self._died_of}", int(status != 0)
-        self.making_safe.when_done(lambda: self.join_server.dismiss(farewell, status=died))
         self._runtime.write_state("session", self.describe())
-        self._run_after_exit()
+        self.making_safe.when_done(lambda: self._farewell(died_of, int(status != 0)))
 
-    def _explain_exit(self, status: int) -> str:
-        how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-        if self._ending or self._after_exit is not None:
-            return f"ended by its host ({how})"
-        return f"left on purpose ({how})" if self._left_on_purpose else how
+    def _farewell(self, died_of: str, status: int) -> None:
+        self.join_server.dismiss(f"the console has ended: {died_of}", status=status)
+        self.life.go_on()
 
     def make_died(self) -> ConsoleDied:
         """The error of who needs the console now that it is gone."""
-        return make_died_error(self._died_of)
+        return make_died_error(self.life.died_of)
 
     def restart_console(self, on_started: Callable[[], None]) -> None:
         """End IPython if it lives, start a new one, then call `on_started`.
@@ -227,7 +200,7 @@ class SessionHost:
         Raises:
             ZError: `busy`, when it is ending already.
         """
-        if self._after_exit is not None or self._ending:
+        if self.life.is_ending or self._ending:
             raise ZError("busy", "session/restart: the console is ending already; ask again in a few seconds")
 
         def start() -> None:
@@ -249,7 +222,7 @@ class SessionHost:
     def _close(self) -> None:
         (self._runtime.path / "session.json").unlink(missing_ok=True)
         self.loop.forget(self.server.socket)
-        closable = (self.server, self.keys, self.agent, self.join_server, self.publisher, self.terminal, self.audit)
+        closable = (self.server, self._keys, self.agent, self.join_server, self.publisher, self.terminal, self.audit)
         for part in (self.making_safe, *closable, self.people, self.loop):
             part.close()
         self._context.term()
@@ -258,32 +231,13 @@ class SessionHost:
 
     # what comes in
 
-    def interrupt(self) -> int:
-        """Ctrl-C: withdraw what waits, interrupt what runs; returns how many were withdrawn."""
-        count = self.commands.cancel_waiting(Cancelled("command: withdrawn, since the session was interrupted"))
-        self.terminal.interrupt()
-        return count
-
     def _show(self, output: bytes) -> None:
         self.join_server.show(output)
         self.output.take(output)
 
-    def _type_keys(self, keys: bytes) -> bool:
-        if CTRL_C in keys:
-            self.commands.cancel_waiting(Cancelled("command: withdrawn, since Ctrl-C was pressed in the console"))
-        return self.terminal.write(keys)
-
-    def _type_joined(self, keys: bytes, token: str) -> None:
-        """Type for who joined; where people log in, what is typed is theirs from now on."""
-        if self.people.is_required and (caller := self.people.identify(token)) != self.people.terminal:
-            self.set_terminal(caller)
-        self._type_keys(keys)
-
-    def _type_raw(self, keys: bytes) -> str:
-        """Type what came by the `keys` socket, which knows no tokens; "" or why not."""
-        if self.people.is_required:
-            return "not typed: people log in here; send commands with 'cmd', or join with 'mambactl console --login'"
-        return "" if self._type_keys(keys) else "not typed: the console has ended, or does not read its keys"
+    def _say(self, text: str) -> None:
+        """A line of the host's own in the terminal."""
+        self.terminal.show(f"\r\n[mamba] {text}\r\n".encode())
 
     def set_terminal(self, caller: Caller) -> None:
         """Somebody logged in at the prompt, or (person "") out."""
@@ -317,7 +271,7 @@ class SessionHost:
         elif typ == "request":
             self._take_request(message)
         elif typ == "bye":
-            self._left_on_purpose = True
+            self.life.left_on_purpose = True
         else:
             log.warning("agent: %r is no message of the link", typ)
 

@@ -27,7 +27,7 @@ OnLogin = Callable[[Caller | Exception], None]
 """Called in the loop with who logged in, or with why not."""
 
 
-class Authenticator(Protocol):
+class PasswordCheck(Protocol):
     """Checks a password; may take seconds."""
 
     def check(self, person: str, password: str) -> Role:
@@ -46,7 +46,7 @@ class People:
         terminal: who types at the console's prompt.
     """
 
-    def __init__(self, loop: Loop, authenticator: Authenticator | None, default_person: str) -> None:
+    def __init__(self, loop: Loop, authenticator: PasswordCheck | None, default_person: str) -> None:
         self._loop, self._authenticator = loop, authenticator
         self.default_person = default_person
         self.terminal = Caller("", "expert")

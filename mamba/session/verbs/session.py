@@ -73,7 +73,7 @@ class SessionVerbs(Verbs):
     def interrupt(self, call: Call) -> Any:
         """Ctrl-C."""
         self.require_console()
-        return {"cancelled": self.host.interrupt()}
+        return {"cancelled": self.host.keyboard.interrupt()}
 
     def status(self, call: Call) -> Any:
         """Processes, sockets and counts."""
