@@ -119,7 +119,7 @@ def _show(entry: dict[str, Any]) -> None:
         datetime.fromtimestamp(entry["time"]).strftime("%Y-%m-%d %H:%M:%S"),
         _fit(entry.get("person"), 12),
         _fit(entry.get("origin"), 14),
-        _fit(what, 14),
+        _fit(what, 17),
         _fit(entry.get("text") if entry.get("text") or failed else entry.get("desc"), _TEXT_CHARS),
         click.style(entry["result"], fg="red") if failed else "ok",
         "" if entry.get("duration_s") is None else f"{entry['duration_s']:.3g} s",

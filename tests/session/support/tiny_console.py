@@ -122,7 +122,7 @@ def read_keys(link: Link) -> None:
         line += keys
         *whole, line = line.replace(b"\r", b"\n").split(b"\n")
         for text in whole:
-            link.todo.put({"id": None, "text": text.decode(), "origin": "console", "person": ""})
+            link.todo.put({"id": None, "text": text.decode(), "origin": "console", "person": link.person})
 
 
 COOKED = termios.tcgetattr(0)
