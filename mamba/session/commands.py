@@ -72,6 +72,7 @@ class CommandQueue:
         receipts: gets one receipt per command.
         deliver: hands a message to the agent.
         publish: publishes a notice.
+        typist: who types at the prompt now; a cell is theirs from the moment it begins.
     """
 
     def __init__(
@@ -81,7 +82,9 @@ class CommandQueue:
         *,
         deliver: Callable[[dict[str, Any]], None],
         publish: Callable[[str, dict[str, Any]], None],
+        typist: Callable[[], Caller],
     ) -> None:
+        self._typist = typist
         self._loop, self._receipts = loop, receipts
         self._deliver, self._publish = deliver, publish
         self._waiting: deque[Command] = deque()

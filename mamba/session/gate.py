@@ -113,12 +113,20 @@ class Gate:
             return f"you are watching; {self._control.holder or 'nobody'} is in control"
         return ""
 
+    def may_interrupt(self, token: str) -> bool:
+        """Whether who joined with this token may press Ctrl-C, though perhaps nothing else: holding is everybody's."""
+        try:
+            return not self._people.is_required or self._people.identify(token).role != "observer"
+        except NotLoggedIn:
+            return False
+
     def _audit_reply(self, call: Call, caller: Caller, rep: Rep, started: float) -> None:
         fields = call.request.fields
-        text = next((fields[key] for key in ("cmd", "reason", "to", "person") if isinstance(fields.get(key), str)), "")
+        text = next((fields[key] for key in ("cmd", "reason", "to") if isinstance(fields.get(key), str)), "")
+        verb = call.request.typ
         self._audit(
-            call.request.typ,
-            person=caller.person,
+            verb,
+            person=str(fields.get("person", "")) if verb == "auth/login" else caller.person,
             role=caller.role,
             origin=call.origin,
             pid=call.peer.pid,

@@ -102,7 +102,9 @@ class SessionHost:
             on_message=self._take_message,
             on_notice=self._take_notice,
         )
-        self.commands = CommandQueue(loop, self.receipts, deliver=self.agent.send, publish=self._publish)
+        self.commands = CommandQueue(
+            loop, self.receipts, deliver=self.agent.send, publish=self._publish, typist=self.people.find_typist
+        )
         self.keyboard = Keyboard(self.terminal, self.commands, self.people, self.set_terminal)
         self.output = OutputNotices(loop, self.publisher.publish)
         self.join_server = JoinServer(
@@ -111,6 +113,7 @@ class SessionHost:
             self.terminal,
             self.keyboard.type_joined,
             may_type=lambda token: self.gate.explain_watching(token),
+            may_interrupt=lambda token: self.gate.may_interrupt(token),
         )
         self._keys = KeysServer(loop, self._context, runtime.keys, self.keyboard.type_raw)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mamba.session.join_protocol import END, KEYS, NOTE, OUTPUT, SIZE, TOKEN, WATCH, Splitter, pack, unpack_size
 from mamba.session.loop import Loop
-from mamba.session.terminal import Terminal
+from mamba.session.terminal import CTRL_C, Terminal
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ class JoinServer:
         on_keys: gets what people type and the token of who types; what it returns is not looked at.
         may_type: of a token ("" from who has none): "", or why its holder only looks; asked at each key, since control
             passes from one to the other. Everybody may by default.
+        may_interrupt: whether who has this token may press Ctrl-C, even where they may not type.
     """
 
     def __init__(
@@ -45,8 +46,9 @@ class JoinServer:
         on_keys: Callable[[bytes, str], object],
         *,
         may_type: Callable[[str], str] = lambda token: "",
+        may_interrupt: Callable[[str], bool] = lambda token: True,
     ) -> None:
-        self._may_type = may_type
+        self._may_type, self._may_interrupt = may_type, may_interrupt
         self._loop, self._path, self._terminal, self._on_keys = loop, path, terminal, on_keys
         self._joined: list[_Joined] = []
         self._farewell = b""
@@ -89,6 +91,8 @@ class JoinServer:
         elif kind == KEYS:
             if self._check_typist(joined):
                 self._on_keys(data, joined.token)
+            elif CTRL_C in data and not joined.watches and self._may_interrupt(joined.token):
+                self._on_keys(CTRL_C, joined.token)
         elif kind == SIZE:
             joined.size = unpack_size(data)
             self.fit_window()

@@ -34,8 +34,9 @@ class Keyboard:
 
     def type_joined(self, keys: bytes, token: str) -> None:
         """Type for who joined, and may; where people log in, what is typed is theirs from now on."""
-        if self._people.is_required and (caller := self._people.identify(token)) != self._people.terminal:
-            self._set_terminal(caller)
+        # who only interrupts does not take the prompt over
+        if self._people.is_required and keys != CTRL_C and self._people.identify(token) != self._people.terminal:
+            self._set_terminal(self._people.identify(token))
         self._type(keys)
 
     def type_raw(self, keys: bytes) -> str:

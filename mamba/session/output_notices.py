@@ -17,7 +17,7 @@ INTERVAL_S = 0.05
 """Between two notices."""
 FIRST_S = 0.005
 """From the first output after a silence to its notice."""
-MAX_BYTES = 64 * 1024
+MAX_BYTES = 16 * 1024
 """Output in one notice."""
 
 

@@ -64,6 +64,10 @@ class People:
         """Who measures at the prompt: who logged in there, else whom the profile or the system names."""
         return self.terminal.person or self.default_person
 
+    def find_typist(self) -> Caller:
+        """Who types at the prompt."""
+        return replace(self.terminal, person=self.person)
+
     def is_present(self, person: str) -> bool:
         """Whether a person is logged in anywhere."""
         return any(caller.person == person for caller in self._logins.values())
@@ -75,7 +79,7 @@ class People:
             NotLoggedIn: no login has it.
         """
         if self._authenticator is None:
-            return replace(self.terminal, person=self.person)
+            return self.find_typist()
         if not token:
             return Caller("", "observer")
         try:

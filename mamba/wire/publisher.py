@@ -10,7 +10,7 @@ import zmq
 from mamba.wire.messages import dump_json
 from mamba.wire.private import bind_privately
 
-HIGH_WATER_MARK = 200_000
+HIGH_WATER_MARK = 50_000
 """Notices kept for one slow subscriber; beyond it they are dropped for that one, and their numbers show it."""
 
 
