@@ -39,12 +39,16 @@ from mamba.config import load_profile
 from mamba.console import server_start
 from mamba.scans import make_run_engine
 import os
+import time
 from pathlib import Path
 class AttrDict(dict):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.__dict__ = self
-M, D = AttrDict(m1=SynAxis(name="M_m1")), AttrDict(i0=SynSignal(func=lambda: 1.5, name="D_i0"))
+def read():
+    time.sleep(0.07)  # the clock jumps within a reading
+    return 1.5
+M, D = AttrDict(m1=SynAxis(name="M_m1")), AttrDict(i0=SynSignal(func=read, name="D_i0"))
 RE = make_run_engine(load_profile(Path(os.environ["MAMBA_PROFILE"])))
 U = server_start(M, D, RE)
 """
