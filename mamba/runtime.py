@@ -64,7 +64,7 @@ class RuntimeDirectory:
 
     @property
     def keys(self) -> str:
-        """Endpoint of raw terminal input (REP; bytes in, empty bytes back)."""
+        """Endpoint of raw terminal input (for REQ; bytes in, empty bytes back)."""
         return f"ipc://{self.path}/keys"
 
     @property

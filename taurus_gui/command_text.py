@@ -51,7 +51,7 @@ def positive_text(text: str, *, what: str) -> str:
     """
     literal = number_text(text, what=what)
     if float(literal) <= 0:
-        raise BadValue(f"{what}: must be above zero", seen=literal)
+        raise BadValue(f"{what}: must be above zero", seen=literal[:24])
     return literal
 
 
@@ -112,7 +112,7 @@ def shutter_command(shutter: str, position: str) -> str:
 def scan_command(plan: StepPlan, detectors: Sequence[str], motor: str, *, start: str, stop: str, points: str) -> str:
     """`RE(scan([D.i0], M.energy, 8.9, 9.1, 21))`: `start` and `stop` in the motor's unit, both measured."""
     if plan not in ("scan", "rel_scan"):
-        raise BadValue("plan: unknown", seen=repr(plan), remedy="scan or rel_scan")
+        raise BadValue("plan: unknown", seen=repr(plan[:20]), remedy="scan or rel_scan")
     first, last = number_text(start, what="from"), number_text(stop, what="to")
     number = count_text(points, least=2)
     return f"RE({plan}({_detector_list(detectors)}, {expression_text(motor)}, {first}, {last}, {number}))"
