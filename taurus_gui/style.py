@@ -26,6 +26,26 @@ STATE_COLOURS = {
 }
 """Tango state → colour of its badge."""
 
+CONSOLE_COLOURS = {
+    "black": INK,
+    "red": BAD,
+    "green": GOOD,
+    "brown": "#8a5a00",
+    "blue": "#1a56c4",
+    "magenta": "#8e3fa8",
+    "cyan": "#0f766e",
+    "white": MUTED,
+    "brightblack": MUTED,
+    "brightred": "#d9483b",
+    "brightgreen": "#38915d",
+    "brightbrown": "#a06a00",
+    "brightblue": ACCENT,
+    "brightmagenta": "#a553c0",
+    "brightcyan": "#178a81",
+    "brightwhite": INK,
+}
+"""A terminal's sixteen colours (in the names of pyte), as they can be read on paper."""
+
 STYLE_SHEET = f"""
 QWidget {{ color: {INK}; }}
 QMainWindow, QDockWidget, QScrollArea, QScrollArea > QWidget > QWidget {{ background: {PANEL}; }}
@@ -48,6 +68,8 @@ QPushButton[role="run"] {{ background: {ACCENT}; border-color: {ACCENT}; color: 
 QPushButton[role="run"]:pressed {{ background: #174fa8; }}
 QPushButton[role="run"]:disabled {{ background: #a9c7f7; border-color: #a9c7f7; color: white; }}
 QPushButton[role="stop"]:enabled {{ color: {BAD}; border-color: {BAD}; }}
+QPushButton[role="held"] {{ color: {GOOD}; border-color: {GOOD}; }}
+QPushButton[role="more"] {{ padding: 3px 4px; }}
 QPushButton[role="small"] {{ padding: 3px 6px; min-width: 18px; }}
 QLabel[role="muted"] {{ color: {MUTED}; }}
 QLabel[role="head"] {{ color: {MUTED}; font-size: 11px; }}
@@ -55,6 +77,15 @@ QLabel[role="error"] {{ color: {BAD}; }}
 QLabel[role="value"] {{ font-weight: 600; }}
 QLabel[role="badge"] {{ color: white; border-radius: 9px; padding: 0px 8px; font-size: 11px; }}
 QFrame#runBar {{ background: {PAPER}; border-bottom: 1px solid {LINE}; }}
+QFrame#controlStrip {{ background: #fff6e0; border-bottom: 1px solid {WARN}; }}
+QMenu {{ background: {PAPER}; border: 1px solid {LINE}; padding: 4px 0; }}
+QMenu::item {{ padding: 5px 18px; }}
+QMenu::item:selected {{ background: {PANEL}; }}
+QMenu::item:disabled {{ color: #a8b2bb; }}
+QMenu::separator {{ height: 1px; background: {LINE}; margin: 4px 0; }}
+QTabBar {{ font-weight: 600; }}
+QTabBar::tab {{ background: transparent; border: none; padding: 7px 10px 5px 10px; color: {MUTED}; }}
+QTabBar::tab:selected {{ color: {INK}; border-bottom: 2px solid {ACCENT}; }}
 QProgressBar {{ border: 1px solid {LINE}; border-radius: 4px; background: {PAPER}; text-align: center; height: 18px; }}
 QProgressBar::chunk {{ background: #9cc2f8; border-radius: 3px; }}
 QHeaderView::section {{ background: {PANEL}; border: none; border-bottom: 1px solid {LINE}; padding: 4px 6px;
