@@ -14,10 +14,12 @@ from taurus.external.qt import QtCore
 
 from mamba.wire.messages import Reply
 from taurus_gui.backend import Backend
-from taurus_gui.receipt import Receipt, read_receipt
+from taurus_gui.receipt import Receipt, read_receipt, say_waiting
 
 OnOutcome = Callable[[Receipt], None]
 """Called once, when the command is done or refused."""
+
+_STEPS = ("refused", "waiting", "running", "done")
 
 
 class Commander(QtCore.QObject):
@@ -32,6 +34,7 @@ class Commander(QtCore.QObject):
         super().__init__(parent)
         self._backend = backend
         self._waiting_for: dict[str, list[OnOutcome]] = {}
+        self._waits: dict[str, str] = {}
         self.receipts: dict[str, Receipt] = {}
         backend.noticed.connect(self._take_notice)
         backend.state_loaded.connect(self._take_state)
@@ -56,12 +59,16 @@ class Commander(QtCore.QObject):
             return
         self._waiting_for.setdefault(command_id, []).append(on_outcome)
         if known is None:
-            self._keep(Receipt(command_id, text, origin=origin))
+            self._keep(Receipt(command_id, text, origin=origin, waits_for=self._waits.get(command_id, "")))
 
     def _keep(self, receipt: Receipt) -> None:
         known = self.receipts.get(receipt.id)
-        if known is not None and known.done and not receipt.done:
-            return
+        if known is not None and _STEPS.index(known.state) > _STEPS.index(receipt.state):
+            return  # told late: what came in between was faster
+        if receipt.state == "waiting":
+            self._waits.setdefault(receipt.id, receipt.waits_for)
+        else:
+            self._waits.pop(receipt.id, None)
         self.receipts[receipt.id] = receipt
         self.receipt_changed.emit(receipt)
         if receipt.done:
@@ -71,6 +78,17 @@ class Commander(QtCore.QObject):
     def _take_notice(self, notice: dict[str, Any]) -> None:
         if notice["typ"] in ("cmd/running", "cmd/done"):
             self._keep(read_receipt(notice))
+        if notice["typ"] == "cmd/running":
+            for command_id in list(self._waits):
+                self._note_waiting(command_id, say_waiting({"running": notice}))
+        elif notice["typ"] == "cmd/waiting":
+            self._note_waiting(str(notice.get("id") or ""), say_waiting(notice))
+
+    def _note_waiting(self, command_id: str, waits_for: str) -> None:
+        self._waits[command_id] = waits_for  # its notice may be faster than the reply that tells the id
+        known = self.receipts.get(command_id)
+        if known is not None and known.state == "waiting":
+            self._keep(replace(known, waits_for=waits_for))
 
     def _take_state(self, state: dict[str, Any]) -> None:
         for fields in state.get("history") or ():
@@ -80,6 +98,9 @@ class Commander(QtCore.QObject):
         running = state.get("running")
         if isinstance(running, dict) and running.get("id"):
             self._keep(read_receipt({**running, "state": "running"}))
+        self._waits.clear()
+        for fields in state.get("waiting") or ():
+            self._keep(read_receipt({"running": running, **fields, "state": "waiting"}))
         for command_id in list(self._waiting_for):
             self._backend.ask("cmd/status", self._make_status_reader(command_id), id=command_id)
 
