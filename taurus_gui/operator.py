@@ -14,8 +14,11 @@ from PyQt5 import QtTest  # the one module of Qt that taurus.external.qt does no
 from taurus.external.qt import QtCore, QtWidgets
 
 from mamba.errors import ReplyTimeout, UnknownDevice, find_nearest
+from taurus_gui.dialogs.ask_text import AskText
+from taurus_gui.dialogs.login import Login
 from taurus_gui.receipt import Receipt
 from taurus_gui.widgets.field import Field
+from taurus_gui.widgets.menu_button import MenuButton
 from taurus_gui.widgets.plan_forms import AcquireForm, ScanForm, XafsForm
 from taurus_gui.window import OperatorWindow
 
@@ -136,16 +139,29 @@ class Operator:
         self._type(row.step, step)
         return self._press(row.plus if forward else row.minus, timeout_s=timeout_s)
 
-    def log_in(self, person: str) -> None:
+    def log_in(self, person: str, password: str = "", proposal: str = "") -> None:
         """Log in by the dialog; returns when the window shows the name."""
         self.wait_ready()
-        self._answer_dialog(self.window.run_bar.login, person)
-        self.wait_until(lambda: self.window.person == person, what=f"{person} to be logged in")
+        self.fill_login(person, password, proposal)
+        self.wait_until(
+            lambda: self.window.people.access.person == person and self.window.dialog is None,
+            what=f"{person} to be logged in",
+        )
+
+    def fill_login(self, person: str, password: str = "", proposal: str = "") -> Login:
+        """Open the login's dialog, fill its fields and press its button; returns the dialog."""
+        self._press_when_enabled(self.window.run_bar.people.login)
+        dialog = self._find_dialog()
+        assert isinstance(dialog, Login)
+        for edit, text in ((dialog.edit, person), (dialog.password, password), (dialog.proposal, proposal)):
+            self._type(edit, text)
+        self._press_when_enabled(dialog.confirm)
+        return dialog
 
     def log_out(self) -> Receipt:
-        """Press Log out, which is a command."""
+        """Press Log out where nobody has to log in, which is a command."""
         self.wait_ready()
-        return self._press(self.window.run_bar.logout, timeout_s=_SHORT_S)
+        return self._press(self.window.run_bar.people.logout, timeout_s=_SHORT_S)
 
     def pause(self) -> None:
         """Press Pause; returns when the run is paused."""
@@ -163,6 +179,16 @@ class Operator:
         self.wait_until(button.isEnabled, what="a run to abort")
         self._answer_dialog(button, reason)
         self.wait_until(lambda: self.window.run.get("state") == "idle", what="the end of the run")
+
+    def choose(self, button: MenuButton, text: str) -> None:
+        """Open a button's menu and click the choice `text`."""
+        self._press_when_enabled(button)
+        menu = button.choices
+        self.wait_until(menu.isVisible, what=f"the menu of {button.text()!r}")
+        action = next((action for action in menu.actions() if action.text() == text and action.isVisible()), None)
+        if action is None:
+            raise UnknownDevice(f"{text!r}: not offered by {button.text()!r}")
+        _HAND.mouseClick(menu, QtCore.Qt.LeftButton, pos=menu.actionGeometry(action).center())
 
     def wait_at_rest(self) -> None:
         """Until no device is shown as moving or counting any more: the window shows states a little later."""
@@ -241,8 +267,16 @@ class Operator:
 
     def _answer_dialog(self, button: QtWidgets.QPushButton, text: str) -> None:
         self._press_when_enabled(button)
-        self.wait_until(lambda: self.window.dialog is not None, what="the dialog")
-        dialog = self.window.dialog
-        assert dialog is not None
+        self.answer_dialog(text)
+
+    def answer_dialog(self, text: str) -> None:
+        """Type into the one field of the open dialog and confirm."""
+        dialog = self._find_dialog()
+        assert isinstance(dialog, AskText)
         self._type(dialog.edit, text)
         _HAND.mouseClick(dialog.confirm, QtCore.Qt.LeftButton)
+
+    def _find_dialog(self) -> QtWidgets.QDialog:
+        self.wait_until(lambda: self.window.dialog is not None, what="the dialog")
+        assert self.window.dialog is not None
+        return self.window.dialog

@@ -11,9 +11,15 @@ from mamba.wire.messages import Reply
 from taurus_gui import command_text
 from taurus_gui.backend import Backend
 from taurus_gui.commander import Commander
+from taurus_gui.console_screen import KEPT_CHARS
 from taurus_gui.dialogs.abort_reason import AbortReason
+from taurus_gui.dialogs.ask_text import AskText
+from taurus_gui.dialogs.halt_reason import HaltReason
 from taurus_gui.dialogs.login import Login
+from taurus_gui.people import People
 from taurus_gui.receipt import Receipt
+from taurus_gui.widgets.console_view import ConsoleView
+from taurus_gui.widgets.control_strip import ControlStrip
 from taurus_gui.widgets.devices_panel import DevicesPanel
 from taurus_gui.widgets.history import History
 from taurus_gui.widgets.live_plot import LivePlot
@@ -38,13 +44,15 @@ class OperatorWindow(QtWidgets.QMainWindow):
         super().__init__()
         self.backend = backend
         self.commander = Commander(backend, self)
+        self.people = People(backend, _BAR, self)
         self.run_bar = RunBar(profile.title or profile.name)
         self.devices = DevicesPanel(profile, tango_host)
         self.builder = ScanBuilder(profile, self.devices.position)
         self.plot = LivePlot()
         self.history = History()
+        self.console = ConsoleView()
+        self.control_strip = ControlStrip()
         self.run: dict[str, Any] = {}
-        self.person = ""
         self._prompt = ""
         self.dialog: QtWidgets.QDialog | None = None
         self._closed = False
@@ -54,12 +62,20 @@ class OperatorWindow(QtWidgets.QMainWindow):
         self._show_connection(backend.is_connected)
 
     def _lay_out(self) -> None:
-        self.setMenuWidget(self.run_bar)
+        self.setMenuWidget(_stack(self.run_bar, self.control_strip))
         self.setCentralWidget(self.plot)
         self.setCorner(QtCore.Qt.BottomLeftCorner, QtCore.Qt.BottomDockWidgetArea)
         devices = self._add_dock("Devices", self.devices, QtCore.Qt.LeftDockWidgetArea)
         builder = self._add_dock("Scan", self.builder, QtCore.Qt.LeftDockWidgetArea)
         history = self._add_dock("Commands", self.history, QtCore.Qt.BottomDockWidgetArea)
+        console = self._add_dock("Console", self.console, QtCore.Qt.BottomDockWidgetArea)
+        self.setTabPosition(QtCore.Qt.BottomDockWidgetArea, QtWidgets.QTabWidget.North)
+        # behind another tab a dock is not hidden: only this signal tells
+        console.visibilityChanged.connect(self.console.note_sight)
+        self.tabifyDockWidget(history, console)
+        history.raise_()
+        for dock in (history, console):
+            _name_by_tab(dock)
         self.resize(*_SIZE)
         self.resizeDocks([devices], [_LEFT_WIDTH], QtCore.Qt.Horizontal)
         self.resizeDocks(
@@ -84,19 +100,28 @@ class OperatorWindow(QtWidgets.QMainWindow):
         for panel, origin in ((self.devices, "devices"), (self.builder, "scan"), (self.history, "command line")):
             panel.run_requested.connect(self._make_sender(f"window: {origin}"))
         bar = self.run_bar
-        bar.pause_requested.connect(lambda: self._ask_run("run/pause"))
+        bar.pause_requested.connect(self._pause)
         bar.resume_requested.connect(lambda: self._ask_run("run/resume"))
-        bar.abort_requested.connect(self._open_abort)
-        bar.login_requested.connect(self._open_login)
-        bar.logout_requested.connect(self.log_out)
+        bar.stop_requested.connect(lambda: self._ask_run("run/stop"))
+        bar.abort_requested.connect(lambda: self._open_reason(AbortReason(self), "run/abort"))
+        bar.halt_requested.connect(lambda: self._open_reason(HaltReason(self), "run/halt"))
+        bar.people.login_requested.connect(self._open_login)
+        bar.people.logout_requested.connect(self.log_out)
+        bar.people.control_requested.connect(self._ask_control)
+        self.control_strip.given.connect(lambda: self._ask_control("give"))
+        self.control_strip.kept.connect(lambda: self._ask_control("keep"))
+        self.people.changed.connect(self._show_access)
+        self.people.told.connect(bar.show_error)
 
     def _make_sender(self, origin: str) -> Any:
         return lambda text, on_outcome: self.commander.send(text, origin=origin, on_outcome=on_outcome)
 
     def log_out(self) -> None:
-        """Inject `U.logout()`; an error is shown in the bar, where the button is."""
-        text = command_text.logout_command()
-        self.commander.send(text, origin=_BAR, on_outcome=self._show_bar_outcome)
+        """End the login of this window; where nobody logs in, inject `U.logout()`. An error is shown in the bar."""
+        if self.people.access.required:
+            self.people.log_out(self._show_bar_reply)
+        else:
+            self.commander.send(command_text.logout_command(), origin=_BAR, on_outcome=self._show_bar_outcome)
 
     def _show_bar_outcome(self, receipt: Receipt) -> None:
         self.run_bar.show_error(receipt.outcome if receipt.failed else "")
@@ -105,17 +130,30 @@ class OperatorWindow(QtWidgets.QMainWindow):
         self.run_bar.show_error("")
         self.backend.ask(verb, self._show_bar_reply, origin=_BAR, **fields)
 
+    def _pause(self, defer: bool) -> None:  # noqa: FBT001  # the slot of a signal
+        self._ask_run("run/pause", defer=defer)
+        if defer:
+            self.run_bar.show_activity("pauses at the next checkpoint")
+
+    def _ask_control(self, verb: str, fields: dict[str, Any] | None = None) -> None:
+        self.run_bar.show_error("")
+        self.people.ask_control(verb, self._show_bar_reply, **(fields or {}))
+
     def _show_bar_reply(self, reply: Reply) -> None:
         self.run_bar.show_error("" if reply.ok else f"{reply.desc.splitlines()[0]} ({reply.err})")
 
-    def _open_abort(self) -> None:
-        dialog = AbortReason(self)
-        dialog.answered.connect(lambda reason: self._ask_run("run/abort", reason=reason))
+    def _open_reason(self, dialog: AskText, verb: str) -> None:
+        dialog.answered.connect(lambda reason: self._ask_run(verb, reason=reason))
         self._open(dialog)
 
     def _open_login(self) -> None:
-        dialog = Login(self)
-        dialog.answered.connect(lambda person: self._ask_run("auth/login", person=person))
+        dialog = Login(self, with_password=self.people.access.required)
+
+        def show_reply(reply: Reply) -> None:
+            if self.dialog is dialog:  # else it was closed while the host made up its mind
+                dialog.show_reply(reply)
+
+        dialog.answered.connect(lambda *answer: self.people.log_in(*answer, on_answer=show_reply))
         self._open(dialog)
 
     def _open(self, dialog: QtWidgets.QDialog) -> None:
@@ -141,10 +179,13 @@ class OperatorWindow(QtWidgets.QMainWindow):
 
     def _take_state(self, state: dict[str, Any]) -> None:
         self._show_run(state.get("run") or {})
-        self._show_person(str(state.get("person") or ""))
         self._show_prompt(str(state.get("prompt") or ""))
         self.plot.load(state.get("last_run"))
         self.builder.forget_limits()
+        seq = int((state.get("seq") or {}).get("console/output") or 0)
+        if seq != self.console.seq or not self.console.is_loaded:
+            self.console.await_output(seq)
+            self.backend.ask("session/output", self.console.load, limit=KEPT_CHARS)
 
     def _take_notice(self, notice: dict[str, Any]) -> None:
         typ = notice["typ"]
@@ -152,8 +193,8 @@ class OperatorWindow(QtWidgets.QMainWindow):
             self.plot.take(notice)
         elif typ == "run/state":
             self._show_run(notice)
-        elif typ == "session/person":
-            self._show_person(str(notice.get("person") or ""))
+        elif typ == "console/output":
+            self.console.take(notice)
         elif typ == "session/died":
             self._show_run({"state": "dead"})
             self.run_bar.show_error(f"the console ended: {notice.get('reason') or 'no reason known'}")
@@ -171,10 +212,6 @@ class OperatorWindow(QtWidgets.QMainWindow):
         self.run_bar.show_run(run)
         self.plot.show_run_state(str(run.get("state") or ""))
 
-    def _show_person(self, person: str) -> None:
-        self.person = person
-        self.run_bar.show_person(person)
-
     def _show_prompt(self, prompt: str) -> None:
         self._prompt = prompt
         said = {"occupied": "the prompt waits for an answer", "starting": "the console starts", "idle": ""}
@@ -182,9 +219,18 @@ class OperatorWindow(QtWidgets.QMainWindow):
 
     def _show_connection(self, connected: bool) -> None:  # noqa: FBT001  # the slot of a signal
         self.run_bar.show_connection(connected=connected)
-        self.devices.enable_controls(enabled=connected)
         self.builder.setEnabled(connected)
-        self.history.run.setEnabled(connected)
+        if not connected:
+            self.console.is_loaded = False
+        self._show_access()
+
+    def _show_access(self) -> None:
+        access = self.people.access
+        self.run_bar.show_access(access)
+        self.control_strip.show_access(access)
+        why_not = access.why_not_act if self.backend.is_connected else "there is no console to send it to"
+        for panel in (self.devices, self.builder.preview, self.history):
+            panel.allow_commands(why_not)
 
     def closeEvent(self, event: QtGui.QCloseEvent) -> None:
         """Qt's hook: leave Tango and the session host before any widget is deleted."""
@@ -193,3 +239,23 @@ class OperatorWindow(QtWidgets.QMainWindow):
             self.devices.stop_listening()
             self.backend.close()
         super().closeEvent(event)
+
+
+def _stack(*widgets: QtWidgets.QWidget) -> QtWidgets.QWidget:
+    stack = QtWidgets.QWidget()
+    layout = QtWidgets.QVBoxLayout(stack)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(0)
+    for widget in widgets:
+        layout.addWidget(widget)
+    return stack
+
+
+def _name_by_tab(dock: QtWidgets.QDockWidget) -> None:
+    """The tab says its name already; a title bar is needed only while the dock floats."""
+
+    def show_title(floating: bool) -> None:  # noqa: FBT001  # the slot of a signal
+        dock.setTitleBarWidget(None if floating else QtWidgets.QWidget(dock))
+
+    dock.topLevelChanged.connect(show_title)
+    show_title(dock.isFloating())

@@ -6,7 +6,7 @@ from taurus.external.qt import QtCore, QtWidgets
 
 from taurus_gui.receipt import Receipt
 from taurus_gui.style import make_fixed_font, set_property
-from taurus_gui.widgets.field import ErrorLine, make_button, make_label
+from taurus_gui.widgets.field import ErrorLine, allow, make_button, make_label
 
 
 class CommandPreview(QtWidgets.QWidget):
@@ -29,7 +29,7 @@ class CommandPreview(QtWidgets.QWidget):
         self.copy = make_button("Copy", tip="Copy the text, to paste it into the console or a script")
         self.note = make_label("", "muted")
         self.error = ErrorLine()
-        self._made = ""
+        self._made = self._why_not = ""
         layout = QtWidgets.QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
@@ -72,7 +72,12 @@ class CommandPreview(QtWidgets.QWidget):
         said = "" if receipt.failed else f"In [{receipt.n}] {'paused' if receipt.err else 'done'}"
         self.note.setText(said)
 
+    def allow_commands(self, why_not: str) -> None:
+        """Let the command be sent, or say why not."""
+        self._why_not = why_not
+        allow(self.run, why_not, possible=bool(self.text().strip()))
+
     def _note_edit(self) -> None:
-        self.run.setEnabled(bool(self.text().strip()))
+        self.allow_commands(self._why_not)
         self.copy.setEnabled(bool(self.text().strip()))
         self.note.setText("changed by hand" if self.is_edited else "")

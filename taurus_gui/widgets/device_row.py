@@ -12,7 +12,7 @@ from mamba.errors import BadValue, MambaError
 from taurus_gui import command_text
 from taurus_gui.receipt import Receipt
 from taurus_gui.style import set_property
-from taurus_gui.widgets.field import ErrorLine, make_button, make_label, say_briefly, say_limits
+from taurus_gui.widgets.field import ErrorLine, allow, make_button, make_label, say_briefly, say_limits
 from taurus_gui.widgets.live import LiveLabel, StateBadge
 
 _DEFAULT_ATTRIBUTE = {"motor": "Position", "counter": "Value", "camera": "FrameRate", "signal": "Value"}
@@ -44,6 +44,7 @@ class DeviceRow(QtCore.QObject):
         self.limits_label = make_label("", "muted")
         self.error = ErrorLine()
         self.controls = QtWidgets.QWidget()
+        self._why_not = ""
         self._buttons: list[QtWidgets.QPushButton] = []
         self._controls_layout = QtWidgets.QHBoxLayout(self.controls)
         self._controls_layout.setContentsMargins(0, 0, 0, 0)
@@ -110,6 +111,9 @@ class DeviceRow(QtCore.QObject):
             self.previewed.emit("")  # said beneath the field when the button is used
 
     def _send(self, make: MakeCommand, source: QtWidgets.QWidget) -> None:
+        if self._why_not:  # Enter in a field comes here too
+            self._show_error(self._why_not, "")
+            return
         try:
             text = make()
         except MambaError as error:
@@ -137,10 +141,11 @@ class DeviceRow(QtCore.QObject):
         if self.config.type == "motor" and self.value is not None and self.value.limits is not None:
             self.set_limits(self.value.limits)
 
-    def enable_controls(self, *, enabled: bool) -> None:
-        """Let commands be sent, or not."""
+    def allow_commands(self, why_not: str) -> None:
+        """Let commands be sent, or say why not."""
+        self._why_not = why_not
         for button in self._buttons:
-            button.setEnabled(enabled)
+            allow(button, why_not)
 
     @property
     def labels(self) -> list[LiveLabel]:

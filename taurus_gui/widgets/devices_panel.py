@@ -79,10 +79,10 @@ class DevicesPanel(QtWidgets.QWidget):
         value = row.value.value if row is not None and row.value is not None else None
         return float(value) if isinstance(value, (int, float)) else None
 
-    def enable_controls(self, *, enabled: bool) -> None:
-        """Let commands be sent, or not."""
+    def allow_commands(self, why_not: str) -> None:
+        """Let commands be sent, or say why not."""
         for row in self.rows.values():
-            row.enable_controls(enabled=enabled)
+            row.allow_commands(why_not)
 
     def stop_listening(self) -> None:
         """Leave Tango, before the widgets are deleted."""

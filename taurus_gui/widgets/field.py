@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from taurus.external.qt import QtCore, QtWidgets
+from taurus.external.qt import QtCore, QtGui, QtWidgets
 
 from mamba.errors import MambaError
 from taurus_gui.style import set_property
@@ -30,6 +30,14 @@ def make_button(text: str, role: str = "", *, tip: str = "") -> QtWidgets.QPushB
     if tip:
         button.setToolTip(tip)
     return button
+
+
+def allow(button: QtWidgets.QAbstractButton | QtWidgets.QAction, why_not: str, *, possible: bool = True) -> None:
+    """Enable what acts, or have its tool tip say why it cannot; False for `possible` needs no words."""
+    if button.property("tip") is None:
+        button.setProperty("tip", button.toolTip())
+    button.setToolTip(why_not or button.property("tip"))
+    button.setEnabled(possible and not why_not)
 
 
 def say_briefly(error: MambaError) -> str:
@@ -58,6 +66,32 @@ class ErrorLine(QtWidgets.QLabel):
         self.setText(text.splitlines()[0] if text.strip() else "")
         self.setToolTip(text)
         self.setVisible(bool(text.strip()))
+
+
+class ElidedLabel(QtWidgets.QLabel):
+    """A label that gives way when there is little room: it ends in an ellipsis, and its tool tip says it all."""
+
+    def __init__(self, role: str = "", *, least_width: int = 40) -> None:
+        super().__init__()
+        self._least_width = least_width
+        self.setTextFormat(QtCore.Qt.PlainText)
+        if role:
+            self.setProperty("role", role)
+
+    def minimumSizeHint(self) -> QtCore.QSize:
+        """Qt's hook."""
+        hint = super().sizeHint()
+        return QtCore.QSize(min(self._least_width, hint.width()), hint.height())
+
+    def paintEvent(self, _event: QtGui.QPaintEvent) -> None:
+        """Qt's hook."""
+        painter = QtWidgets.QStylePainter(self)
+        inside = self.contentsRect()
+        text = self.fontMetrics().elidedText(self.text(), QtCore.Qt.ElideRight, inside.width())
+        self.setToolTip(self.text() if text != self.text() else "")
+        painter.drawItemText(
+            inside, int(self.alignment()), self.palette(), self.isEnabled(), text, QtGui.QPalette.WindowText
+        )
 
 
 class Field(QtWidgets.QWidget):

@@ -9,7 +9,7 @@ from taurus.external.qt import QtCore, QtGui, QtWidgets
 from taurus_gui.receipt import Receipt
 from taurus_gui.run_model import say_duration
 from taurus_gui.style import BAD, BUSY, GOOD, MUTED, WARN, make_fixed_font, set_property
-from taurus_gui.widgets.field import ErrorLine, make_button, make_label
+from taurus_gui.widgets.field import ErrorLine, allow, make_button, make_label
 
 COLUMNS = ("In", "Command", "Origin", "Person", "State", "Result", "Time", "Files")
 _MAX_ROWS = 1000
@@ -68,6 +68,8 @@ class ReceiptTable(QtCore.QAbstractTableModel):
             return _explain(receipt, column)
         if role == QtCore.Qt.ForegroundRole and (column == "State" or (column == "Result" and receipt.failed)):
             return QtGui.QColor(_STATE_COLOURS.get(say_state(receipt), MUTED))
+        if role == QtCore.Qt.ForegroundRole and column == "Result" and receipt.state == "waiting":
+            return QtGui.QColor(MUTED)
         if role == QtCore.Qt.FontRole and column == "Command":
             return self._fixed
         return None
@@ -92,6 +94,9 @@ def _explain(receipt: Receipt, column: str) -> str:
         return "\n".join(receipt.files)
     if column == "Command":
         return receipt.text
+    if column == "Person":
+        process = "" if receipt.pid is None else f"process {receipt.pid}"
+        return ", ".join(filter(None, (receipt.role, process)))
     return (receipt.desc or receipt.outcome) if column in ("Result", "State") else ""
 
 
@@ -124,6 +129,7 @@ class History(QtWidgets.QWidget):
         self.entry.setAccessibleName("command line")
         self.run = make_button("Run", "run")
         self.error = ErrorLine()
+        self._why_not = ""
         line = QtWidgets.QHBoxLayout()
         line.addWidget(make_label("In", "muted"))
         line.addWidget(self.entry, 1)
@@ -140,9 +146,16 @@ class History(QtWidgets.QWidget):
 
     def _run(self) -> None:
         text = self.entry.text()
-        if self.run.isEnabled() and text.strip():
+        if self._why_not:  # Enter in the line comes here too
+            self._show_error(self._why_not)
+        elif self.run.isEnabled() and text.strip():
             self._show_error("")
             self.run_requested.emit(text, self.show_outcome)
+
+    def allow_commands(self, why_not: str) -> None:
+        """Let commands be sent, or say why not."""
+        self._why_not = why_not
+        allow(self.run, why_not)
 
     def _copy_back(self, index: Any) -> None:
         self.entry.setText(self.table.receipt(index.row()).text)

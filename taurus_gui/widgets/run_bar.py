@@ -1,4 +1,4 @@
-"""The bar on top: state of the run, pause, resume, abort; who measures; whether the console can be reached."""
+"""The bar on top: state of the run, pause, resume, abort; who is here; whether the console can be reached."""
 
 from __future__ import annotations
 
@@ -6,44 +6,67 @@ from typing import Any
 
 from taurus.external.qt import QtCore, QtWidgets
 
+from taurus_gui.access import Access
 from taurus_gui.style import BAD, BUSY, GOOD, MUTED, WARN
-from taurus_gui.widgets.field import ErrorLine, make_button, make_label
+from taurus_gui.widgets.field import ElidedLabel, ErrorLine, allow, make_button, make_label
 from taurus_gui.widgets.live import BADGE_HEIGHT
+from taurus_gui.widgets.menu_button import SplitButton
+from taurus_gui.widgets.person_box import PersonBox
 
-_COLOURS = {"idle": GOOD, "running": BUSY, "paused": WARN, "pausing": WARN, "aborting": BAD, "dead": BAD}
+_COLOURS = {
+    "idle": GOOD,
+    "running": BUSY,
+    **dict.fromkeys(("pausing", "paused", "suspending", "stopping"), WARN),
+    **dict.fromkeys(("aborting", "halting", "panicked", "dead"), BAD),
+}
+_ENDABLE = ("running", "paused", "pausing", "suspending")
+# the title gives way first: the window says it too
+_LEAST_TITLE_WIDTH, _LEAST_ACTIVITY_WIDTH = 60, 80
 
 
 class RunBar(QtWidgets.QFrame):
-    """One signal per button: `pause_requested()`, `resume_requested()`, `abort_requested()` and so on."""
+    """One signal per button: `pause_requested(bool)` (true: at the next checkpoint), `abort_requested()` and so on."""
 
-    pause_requested = QtCore.Signal()
+    pause_requested = QtCore.Signal(bool)
     resume_requested = QtCore.Signal()
+    stop_requested = QtCore.Signal()
     abort_requested = QtCore.Signal()
-    login_requested = QtCore.Signal()
-    logout_requested = QtCore.Signal()
+    halt_requested = QtCore.Signal()
 
     def __init__(self, title: str) -> None:
         super().__init__()
         self.setObjectName("runBar")
-        self.title = make_label(title, "value")
+        self.title = ElidedLabel("value", least_width=_LEAST_TITLE_WIDTH)
+        self.title.setText(title)
         self.state = make_label("", "badge")
-        self.activity = make_label("", "muted")
-        self.pause = make_button("Pause", tip="Hold the run at its next safe point")
+        self.activity = ElidedLabel("muted", least_width=_LEAST_ACTIVITY_WIDTH)
         self.resume = make_button("Resume", tip="Go on with the paused run")
-        self.abort = make_button("Abort…", "stop", tip="End the run; asks why")
         self.error = ErrorLine()
-        self.person = make_label("")
-        self.login = make_button("Log in…")
-        self.logout = make_button("Log out", tip="U.logout()")
+        self.people = PersonBox()
         self.connection = make_label("", "badge")
+        self._make_pause()
+        self._make_abort()
         self._lay_out()
-        self.pause.clicked.connect(lambda *_: self.pause_requested.emit())
         self.resume.clicked.connect(lambda *_: self.resume_requested.emit())
-        self.abort.clicked.connect(lambda *_: self.abort_requested.emit())
-        self.login.clicked.connect(lambda *_: self.login_requested.emit())
-        self.logout.clicked.connect(lambda *_: self.logout_requested.emit())
+        self._run_state, self._access = "", Access()
         self.show_connection(connected=False)
-        self.show_person("")
+
+    def _make_pause(self) -> None:
+        self.pause_choice = SplitButton("Pause", tip="Pause the run now", more_tip="Ways to pause")
+        self.pause = self.pause_choice.main
+        self.pause.clicked.connect(lambda *_: self.pause_requested.emit(False))
+        more = self.pause_choice.more
+        more.add("Pause now", lambda: self.pause_requested.emit(False), tip="The point under way is measured again")
+        more.add("Pause at the next checkpoint", lambda: self.pause_requested.emit(True), tip="After the point")
+
+    def _make_abort(self) -> None:
+        self.abort_choice = SplitButton("Abort…", "stop", tip="End the run; asks why", more_tip="Ways to end the run")
+        self.abort = self.abort_choice.main
+        self.abort.clicked.connect(lambda *_: self.abort_requested.emit())
+        more = self.abort_choice.more
+        more.add("Stop", self.stop_requested.emit, tip="End the run after its clean-up, as a success")
+        more.add("Abort…", self.abort_requested.emit, tip="End the run after its clean-up, as aborted; asks why")
+        more.add("Halt…", self.halt_requested.emit, tip="End the run at once, without its clean-up; asks why")
 
     def _lay_out(self) -> None:
         layout = QtWidgets.QHBoxLayout(self)
@@ -53,47 +76,54 @@ class RunBar(QtWidgets.QFrame):
             badge.setFixedHeight(BADGE_HEIGHT)
         layout.addWidget(self.title)
         layout.addSpacing(12)
-        for widget in (self.state, self.pause, self.resume, self.abort):
+        for widget in (self.state, self.pause_choice, self.resume, self.abort_choice):
             layout.addWidget(widget)
         layout.addWidget(self.activity)
         layout.addWidget(self.error, 1)
         layout.addStretch(0)
-        for widget in (self.person, self.login, self.logout):
-            layout.addWidget(widget)
+        layout.addWidget(self.people)
         layout.addSpacing(12)
         layout.addWidget(self.connection)
 
     def show_run(self, run: dict[str, Any]) -> None:
         """Show the run engine's state ("idle", "running", "paused", …) and offer what can be done in it."""
-        state = str(run.get("state") or "idle")
+        state = self._run_state = str(run.get("state") or "idle")
         _paint(self.state, state, _COLOURS.get(state, MUTED))
-        self.pause.setEnabled(state == "running")
-        self.resume.setEnabled(state == "paused")
-        self.abort.setEnabled(state in ("running", "paused", "pausing"))
+        self._offer()
         if state in ("idle", "running"):
             self.error.show_text("")
+
+    def show_access(self, access: Access) -> None:
+        """Show who is here, and offer what that person may do."""
+        self._access = access
+        self.people.show_access(access)
+        self._offer()
+
+    def _offer(self) -> None:
+        state, hold = self._run_state, self._access.why_not_hold
+        for button in (self.pause_choice.main, self.pause_choice.more):
+            allow(button, hold, possible=state == "running")
+        allow(self.resume, self._access.why_not_act, possible=state == "paused")
+        for button in (self.abort_choice.main, self.abort_choice.more):
+            allow(button, hold, possible=state in _ENDABLE)
 
     def show_activity(self, text: str) -> None:
         """Say in a few words what the console does."""
         self.activity.setText(text)
+        self.activity.setVisible(bool(text))
 
     def show_error(self, text: str) -> None:
         """Say what became of a button of this bar."""
         self.error.show_text(text)
 
-    def show_person(self, person: str) -> None:
-        """Show who measures; "" for nobody."""
-        self.person.setText(person or "nobody logged in")
-
     def show_connection(self, *, connected: bool) -> None:
         """Show whether the session host answers; without it nothing can be asked."""
         _paint(self.connection, "connected" if connected else "no console", GOOD if connected else BAD)
-        self.login.setEnabled(connected)
-        self.logout.setEnabled(connected)
+        self.people.show_connection(connected=connected)
         if not connected:
+            self._run_state = ""
             _paint(self.state, "unknown", MUTED)
-            for button in (self.pause, self.resume, self.abort):
-                button.setEnabled(False)
+            self._offer()
 
 
 def _paint(badge: QtWidgets.QLabel, text: str, colour: str) -> None:

@@ -1,4 +1,5 @@
-"""A small session host for the window's tests: the real sockets and wire code, and a console that only pretends.
+"""A small session host for the window's tests: the real sockets, wire code, logins, control and gate, and a console
+that only pretends.
 
 It answers the requests of the window, executes nothing but what its `script` knows, and measures an absorption edge
 point by point, so that a run can be paused, resumed and aborted in the middle.
@@ -14,8 +15,15 @@ from typing import Any
 
 import zmq
 
-from mamba.errors import NoRun, ZError
+from mamba.config import Role
+from mamba.errors import LoginRefused, NoRun, ZError
 from mamba.runtime import RuntimeDirectory
+from mamba.session.control import Control
+from mamba.session.gate import Gate
+from mamba.session.loop import Loop
+from mamba.session.people import People
+from mamba.session.roles import Caller
+from mamba.session.verbs.people import ControlVerbs, PersonVerbs
 from mamba.wire.handlers import Handlers
 from mamba.wire.messages import Rep, make_error, make_ok
 from mamba.wire.publisher import Publisher
@@ -29,24 +37,55 @@ _KEYS = {
 }
 
 
+_ENDING = ("stopping", "aborting", "halting")
+_TURN_S = 0.002
+_OUTPUT_KEPT = 2**20
+ACCOUNTS: dict[str, tuple[str, Role]] = {
+    "alice": ("wonderland", "operator"),
+    "bob": ("the builder", "operator"),
+    "eve": ("overhears", "observer"),
+    "grace": ("compiles", "expert"),
+}
+"""Person → password and role."""
+
+
+class PracticeAuthenticator:
+    def check(self, person: str, password: str) -> Role:
+        known = ACCOUNTS.get(person)
+        if known is None or known[0] != password:
+            raise LoginRefused("auth/login: name or password is wrong")
+        return known[1]
+
+
 class PracticeHost:
     """Serves one runtime directory from a thread; `commands` lists what was injected.
 
     `point_s` is the time of one point; `hold` is set to let nothing end (commands then run for ever); `prompt` is told
-    instead of what it does.
+    instead of what it does. With `logins` people have to log in; each has a password and a role in `ACCOUNTS`.
     """
 
-    def __init__(self, runtime: RuntimeDirectory, *, point_s: float = 0.004) -> None:
+    def __init__(
+        self,
+        runtime: RuntimeDirectory,
+        *,
+        point_s: float = 0.004,
+        logins: bool = False,
+        control: bool = False,
+        control_timeout_s: float = 60.0,
+    ) -> None:
         self.runtime, self.point_s = runtime, point_s
         self.commands: list[dict[str, Any]] = []
         self.requests: list[str] = []
+        self.asked: list[dict[str, Any]] = []
+        self.output = ""
         self.history: list[dict[str, Any]] = []
         self.limits = {"M.energy": {"low": 5.0, "high": 20.0, "unit": "keV"}}
-        self.person = "default"
         self.prompt = ""
+        self.waiting: list[dict[str, Any]] = []
         self.run: dict[str, Any] = {"state": "idle", "uid": None, "reason": ""}
         self.last_run: dict[str, Any] | None = None
-        self._logged_in = False
+        self._logins, self._control_wanted, self._control_timeout_s = logins, control, control_timeout_s
+        self._next_step = 0.0
         self._jobs: list[Callable[[], bool]] = []
         self._calls: list[Callable[[], None]] = []
         self._stop = threading.Event()
@@ -84,25 +123,55 @@ class PracticeHost:
             else:
                 self.last_run[typ.removeprefix("scan/")] = notice
 
+    def print(self, output: str, *, dropped: int = 0) -> None:
+        """Have the console print something; `dropped` bytes before it reach no window."""
+        self._calls.append(lambda: self._print(output, dropped))
+
+    def _print(self, output: str, dropped: int) -> None:
+        self.output = (self.output + output)[-_OUTPUT_KEPT:]
+        self._say("console/output", data=output, dropped=dropped)
+
     def _serve(self) -> None:
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._loop = Loop()
         self._publisher = Publisher(context, self.runtime.notify)
-        server = RequestServer(context, self.runtime.rpc, self._make_handlers())
+        self.people = People(self._loop, PracticeAuthenticator() if self._logins else None, "default")
+        self.control = Control(
+            self._loop,
+            enabled=self._control_wanted,
+            timeout_s=self._control_timeout_s,
+            is_present=self.people.is_present,
+            publish=lambda typ, fields: self._say(typ, **fields),
+        )
+        self.gate = Gate(self.people, self.control, added={}, audit=lambda *_args, **_fields: None)
+        server = RequestServer(context, self.runtime.rpc, self._make_handlers(), self._admit)
+        self._loop.watch_reader(server.socket, server.serve)
+        self._turn()
         self._started.set()
-        next_step = 0.0
-        while not self._stop.is_set():
-            server.socket.poll(2)
-            server.serve()
-            while self._calls:
-                self._calls.pop(0)()
-            if self._jobs and time.monotonic() >= next_step and self._jobs[0]():
-                self._jobs.pop(0)
-            elif self._jobs and time.monotonic() >= next_step:
-                next_step = time.monotonic() + self.point_s
+        self._loop.run()
+        self._loop.forget(server.socket)
         server.socket.linger = 0
         server.close()
         self._publisher.close()
+        self.people.close()
+        self._loop.close()
         context.term()
+
+    def _turn(self) -> None:
+        while self._calls:
+            self._calls.pop(0)()
+        if self._jobs and time.monotonic() >= self._next_step:
+            if self._jobs[0]():
+                self._jobs.pop(0)
+            else:
+                self._next_step = time.monotonic() + self.point_s
+        if self._stop.is_set():
+            self._loop.stop()
+        self._loop.call_later(_TURN_S, self._turn)
+
+    def _admit(self, call: Call) -> None:
+        self.asked.append({"typ": call.request.typ, **call.request.fields})
+        self.gate.admit(call)
 
     def _make_handlers(self) -> Handlers:
         handlers = Handlers()
@@ -110,31 +179,46 @@ class PracticeHost:
         handlers.add("cmd", self._cmd)
         handlers.add("cmd/status", self._status)
         handlers.add("dev/limits", self._limits)
-        handlers.add("auth/login", self._login)
-        handlers.add("run/pause", lambda _call: self._steer("running", "paused"))
+        handlers.add("session/output", self._last_output)
+        handlers.add("run/pause", self._pause)
         handlers.add("run/resume", lambda _call: self._steer("paused", "running"))
-        handlers.add("run/abort", self._abort)
+        for verb, state in (("stop", "stopping"), ("abort", "aborting"), ("halt", "halting")):
+            handlers.add(f"run/{verb}", self._make_end(state))
+        # the host's own verbs: what they need of it is what stands here
+        for group in (PersonVerbs, ControlVerbs):
+            for verb, handler in group(self).verbs().items():  # type: ignore[arg-type]  # a host as far as they use it
+                handlers.add(verb, handler)
         return handlers
+
+    def set_terminal(self, caller: Caller) -> None:
+        self.people.terminal = caller
+        self._say("session/person", person=self.people.person, proposal=caller.proposal)
+
+    def _last_output(self, _call: Call, *, limit: int = 65536) -> Any:
+        return {"data": self.output[-limit:]}
 
     def _state(self, _call: Call) -> Any:
         self.requests.append("state")
         return {
             "prompt": self.prompt or ("running" if self._jobs else "idle"),
             "running": None,
-            "waiting": [],
+            "waiting": self.waiting,
             "run": self.run,
-            "person": self.person,
+            "person": self.people.person,
+            "login": self.people.is_required,
+            "control": self.control.describe(),
             "history": self.history,
             "last_run": self.last_run,
             "seq": dict(self._publisher.seq),
         }
 
-    def _cmd(self, _call: Call, *, cmd: str, origin: str, wait: bool = True) -> Any:
+    def _cmd(self, call: Call, *, cmd: str, origin: str, wait: bool = True) -> Any:
         assert not wait
         if "\x1b" in cmd:
             raise ZError("text-refused", "command: cannot be delivered")
-        command = {"id": f"c-{len(self.commands) + 1}", "text": cmd, "origin": origin, "person": self.person}
-        command["n"] = len(self.commands) + 1
+        caller = self.gate.find_caller(call)
+        command = {"id": f"c-{len(self.commands) + 1}", "text": cmd, "origin": origin, "person": caller.person}
+        command.update(n=len(self.commands) + 1, role=caller.role, pid=call.peer.pid)
         self.commands.append(command)
         self._jobs.append(self._make_job(command))
         return {"id": command["id"]}
@@ -150,23 +234,23 @@ class PracticeHost:
     def _limits(self, _call: Call, *, path: str) -> Any:
         return self.limits.get(path, {"low": None, "high": None, "unit": ""})
 
-    def _login(self, _call: Call, *, person: str) -> Any:
-        self.person, self._logged_in = person, True
-        self._say("session/person", person=person)
-        return None
-
     def _steer(self, wanted: str, state: str) -> Any:
         if self.run["state"] != wanted:
             raise NoRun(f"run: nothing is {wanted}")
         self._set_run(state)
         return None
 
-    def _abort(self, _call: Call, *, reason: str) -> Any:
-        if self.run["state"] not in ("running", "paused"):
-            raise NoRun("run: there is none to abort")
-        self.run["reason"] = reason
-        self._set_run("aborting")
-        return None
+    def _pause(self, _call: Call, *, defer: bool = False) -> Any:
+        return self._steer("running", "paused")
+
+    def _make_end(self, state: str) -> Callable[..., Any]:
+        def end(_call: Call, *, reason: str = "") -> Any:
+            if self.run["state"] not in ("running", "paused"):
+                raise NoRun("run: there is none to end")
+            self.run["reason"] = reason
+            self._set_run(state)
+
+        return end
 
     def _set_run(self, state: str) -> None:
         self.run = {**self.run, "state": state}
@@ -200,10 +284,9 @@ class PracticeHost:
         self._say("cmd/done", **receipt)
 
     def _log_out(self) -> Rep:
-        if not self._logged_in:
+        if not self.people.terminal.person:
             return make_error(ZError("not-logged-in", "logout: nobody is logged in"))
-        self.person, self._logged_in = "default", False
-        self._say("session/person", person=self.person)
+        self.set_terminal(Caller("", "expert"))
         return make_ok(None)
 
     def _measure(self, command: dict[str, Any], points: int) -> Any:
@@ -216,11 +299,11 @@ class PracticeHost:
         for n in range(1, points + 1):
             while self.run["state"] == "paused":
                 yield False
-            if self.run["state"] == "aborting":
+            if self.run["state"] in _ENDING:
                 break
             self._say("scan/point", id=7, uid=uid, stream="primary", n=n, data=measure_point(n, points))
             yield False
-        end = "abort" if self.run["state"] == "aborting" else "success"
+        end = "abort" if self.run["state"] in ("aborting", "halting") else "success"
         self._say("scan/stop", id=7, uid=uid, exit_status=end, reason=self.run["reason"], num_points=n, files=[])
         self._set_run("idle")
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,6 +55,47 @@ def test_errors_are_shown_where_the_command_came_from(operator: Operator) -> Non
     assert not history.error.isVisible()
     assert history.entry.text() == ""
     assert result_cell(operator, 1, "Result") == "42"
+
+
+def tip_of_cell(operator: Operator, row: int, column: str) -> str:
+    table = operator.window.history.table
+    return str(table.data(table.index(row, COLUMNS.index(column)), QtCore.Qt.ToolTipRole))
+
+
+def test_who_sent_a_command_is_told_with_role_and_process(operator: Operator) -> None:
+    operator.type_command("42")
+    assert result_cell(operator, 0, "Person") == "default"
+    assert tip_of_cell(operator, 0, "Person") == f"expert, process {os.getpid()}"
+
+
+def test_a_command_that_waits_says_what_for(operator: Operator, host: PracticeHost) -> None:
+    history = operator.window.history
+    for text in ("wait", "42"):
+        history.entry.setText(text)
+        QtTest.QTest.mouseClick(history.run, QtCore.Qt.LeftButton)
+    operator.wait_until(lambda: history.table.rowCount() == 2, what="both commands")
+    running = {**host.commands[0], "text": "RE(scan([D.i0],\n  M.energy, 8.9, 9.1, 21))", "person": "bob"}
+    host.publish("cmd/waiting", id="c-2", why="busy", running={**running, "since": time.time()})
+    said = "waits for RE(scan([D.i0], M.energy, 8.9, 9.1, 21)) of bob (window: command line), since "
+    operator.wait_until(lambda: result_cell(operator, 1, "Result").startswith(said), what="what it waits for")
+    assert result_cell(operator, 1, "State") == "waiting"
+    assert tip_of_cell(operator, 1, "Result").startswith(said)
+    host.publish("cmd/running", **{**host.commands[0], "person": "eve", "time": time.time()})
+    operator.wait_until(lambda: "of eve" in result_cell(operator, 1, "Result"), what="the next that runs before it")
+    host.publish("cmd/waiting", id="c-2", why="prompt-occupied", running=None)
+    operator.wait_until(lambda: "prompt is free" in result_cell(operator, 1, "Result"), what="the prompt")
+    host.publish("cmd/running", **host.commands[1])
+    operator.wait_until(lambda: result_cell(operator, 1, "State") == "running", what="its turn")
+    assert result_cell(operator, 1, "Result") == ""
+
+
+def test_who_comes_late_sees_what_waits_and_for_whom(operator: Operator, host: PracticeHost) -> None:
+    waiting = {"id": "c-9", "state": "waiting", "why": "queued", "n": None, "text": "42", "origin": "a script"}
+    host.waiting.append({**waiting, "person": "bob"})
+    operator.window.backend.load_state()
+    operator.wait_until(lambda: operator.window.history.table.rowCount() == 1, what="the row")
+    assert result_cell(operator, 0, "Result") == "waits for its turn"
+    assert result_cell(operator, 0, "Person") == "bob"
 
 
 def test_a_refused_command_is_told_and_kept(operator: Operator, host: PracticeHost) -> None:
@@ -134,7 +177,7 @@ def test_pause_resume_and_abort_while_a_scan_runs(operator: Operator, host: Prac
 
 def test_log_in_is_a_request_and_log_out_a_command(operator: Operator, host: PracticeHost) -> None:
     operator.log_in("L. Zhang ' \"; 1/0")
-    assert operator.window.run_bar.person.text() == "L. Zhang ' \"; 1/0"
+    assert operator.window.run_bar.people.person.text() == "L. Zhang ' \"; 1/0"
     assert host.commands == []
     assert operator.log_out().err == ""
     assert operator.log_out().err == "not-logged-in"
