@@ -60,6 +60,7 @@ class Backend(QtCore.QObject):
 
     @token.setter
     def token(self, token: str) -> None:
+        """Send this one along from now on."""
         self._following.token = token
 
     def _watch(self, descriptor: int) -> None:
