@@ -132,7 +132,8 @@ class Probe:
         deadline = time.monotonic() + 2  # the cell of the check before may still be ending
         while True:
             state = self.ask("state")["ret"]
-            if state["prompt"] == "idle" and state["run"]["state"] == "idle" and not state["waiting"]:
+            busy = state["running"] or state["waiting"] or state["run"]["state"] != "idle"
+            if state["prompt"] == "idle" and not busy:
                 return
             if time.monotonic() > deadline:
                 raise Skipped(f"the console is busy: prompt {state['prompt']}, run {state['run']['state']}")
