@@ -6,6 +6,7 @@ point by point, so that a run can be paused, resumed and aborted in the middle.
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 import time
@@ -75,7 +76,7 @@ class PracticeHost:
         self._calls.append(lambda: self._publisher.seq.update({typ: self._publisher.seq.get(typ, 0) + 1}))
 
     def _say(self, typ: str, **fields: Any) -> None:
-        notice = self._publisher.publish(typ, fields)
+        notice = json.loads(self._publisher.publish(typ, fields))
         if typ == "scan/start":
             self.last_run = {"start": notice, "descriptor": None, "points": [], "stop": None}
         elif typ.startswith("scan/") and self.last_run is not None:
