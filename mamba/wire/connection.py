@@ -186,7 +186,7 @@ class Connection:
         return True
 
     def _read_monitor(self) -> None:
-        while self._sockets is not None and self._sockets[1].poll(0):
+        while self._sockets is not None and int(self._sockets[1].getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             event = parse_monitor_message(self._sockets[1].recv_multipart())["event"]
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self.times_connected += 1

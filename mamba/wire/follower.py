@@ -21,7 +21,7 @@ from types import TracebackType
 import zmq
 
 from mamba.wire.following import Following, Item, Lost, Reached, Refused, State
-from mamba.wire.subscriber import Gap
+from mamba.wire.subscriber import HIGH_WATER_MARK, Gap
 
 __all__ = ["AsyncFollower", "Follower", "Gap", "Item", "Lost", "Reached", "State"]
 
@@ -37,11 +37,20 @@ class Follower:
         notify: `RuntimeDirectory.notify`; nobody needs to be there yet.
         prefixes: beginnings of the `typ` of the notices that are wanted.
         token: of a login, where the session wants one.
+        high_water_mark: how many notices may wait unread here.
     """
 
-    def __init__(self, rpc: str, notify: str, *, prefixes: Sequence[str] = ("",), token: str = "") -> None:
+    def __init__(
+        self,
+        rpc: str,
+        notify: str,
+        *,
+        prefixes: Sequence[str] = ("",),
+        token: str = "",
+        high_water_mark: int = HIGH_WATER_MARK,
+    ) -> None:
         self._items: deque[Item] = deque()
-        self._following = Following(rpc, notify, self._items.append, prefixes=prefixes)
+        self._following = Following(rpc, notify, self._items.append, prefixes=prefixes, high_water_mark=high_water_mark)
         self._following.token = token
 
     def receive(self, timeout_s: float | None = None) -> Item | None:
@@ -90,7 +99,15 @@ class Follower:
 class AsyncFollower:
     """As `Follower`, inside an event loop: `async with AsyncFollower(…) as follower: async for item in follower`."""
 
-    def __init__(self, rpc: str, notify: str, *, prefixes: Sequence[str] = ("",), token: str = "") -> None:
+    def __init__(
+        self,
+        rpc: str,
+        notify: str,
+        *,
+        prefixes: Sequence[str] = ("",),
+        token: str = "",
+        high_water_mark: int = HIGH_WATER_MARK,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._items: asyncio.Queue[Item] = asyncio.Queue()
         self._following = Following(
@@ -98,6 +115,7 @@ class AsyncFollower:
             notify,
             self._items.put_nowait,
             prefixes=prefixes,
+            high_water_mark=high_water_mark,
             on_open=lambda descriptor: self._loop.add_reader(descriptor, self._process),
             on_close=self._loop.remove_reader,
         )

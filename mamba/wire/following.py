@@ -17,7 +17,7 @@ from mamba.errors import ConnectionLost, MambaError, WireError
 from mamba.wire.connection import Connection, OnDescriptor, make_frame
 from mamba.wire.messages import Reply, load_reply
 from mamba.wire.notices import Notice
-from mamba.wire.subscriber import Gap, Subscriber
+from mamba.wire.subscriber import HIGH_WATER_MARK, Gap, Subscriber
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class Following:
         notify: `RuntimeDirectory.notify`; nobody needs to be there yet.
         take: called with each item, from `process` only.
         prefixes: beginnings of the `typ` of the notices that are wanted; all by default.
+        high_water_mark: how many notices may wait unread.
         on_open: called with each descriptor to watch.
         on_close: called with it before it goes.
     """
@@ -69,6 +70,7 @@ class Following:
         take: Callable[[Item], None],
         *,
         prefixes: Sequence[str] = ("",),
+        high_water_mark: int = HIGH_WATER_MARK,
         on_open: OnDescriptor | None = None,
         on_close: OnDescriptor | None = None,
     ) -> None:
@@ -78,7 +80,7 @@ class Following:
         self._reached = (0, 0)
         wanted = prefixes if "" in prefixes else (*prefixes, "session/started")
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._notices = Subscriber(notify, prefixes=wanted, on_gap=self._take_gap)
+        self._notices = Subscriber(notify, prefixes=wanted, on_gap=self._take_gap, high_water_mark=high_water_mark)
         if on_open is not None:
             for descriptor in self._notices.descriptors:
                 on_open(descriptor)

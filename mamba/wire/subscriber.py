@@ -97,7 +97,7 @@ class Subscriber:
         poller.register(self._monitor, zmq.POLLIN)
 
     def _read_monitor(self) -> None:
-        while self._monitor.poll(0):
+        while int(self._monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             event = parse_monitor_message(self._monitor.recv_multipart())["event"]
             self._is_connected = event == zmq.EVENT_HANDSHAKE_SUCCEEDED
             self._times_connected += self._is_connected

@@ -34,6 +34,7 @@ class Link:
         self.replies: queue.Queue[Any] = queue.Queue()
         self._lock = threading.Lock()
         self._socket = zmq.Context.instance().socket(zmq.DEALER)
+        self._socket.sndhwm = 0  # a full pipe would block with the lock held
         self._socket.connect(endpoint)
 
     def send(self, typ: str, **fields: Any) -> None:
