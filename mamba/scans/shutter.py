@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator
 from typing import Any
 
@@ -28,8 +29,9 @@ def with_shutter(plan: Plan, shutter: Any) -> Plan:
     """
 
     def open_first() -> Plan:
-        yield from plan_stubs.mv(shutter, "open")
-        return (yield from plan)
+        with contextlib.closing(plan):  # one that never began is told so, or bluesky warns of a forgotten plan
+            yield from plan_stubs.mv(shutter, "open")
+            return (yield from plan)
 
     return (yield from preprocessors.finalize_wrapper(open_first(), _close(shutter)))
 

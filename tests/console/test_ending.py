@@ -73,7 +73,7 @@ def test_person_who_leaves_closes_a_paused_run(start_console: Callable[..., Cons
 def test_failing_start_up_script_leaves_a_usable_console(start_console: Callable[..., ConsoleUnderTest]) -> None:
     console = start_console("x = 41\nraise RuntimeError('no such beamline')\n")
     assert console.wait_for("ready")["startup_error"] == "RuntimeError: no such beamline"
-    assert "Traceback" in console.text
+    console.wait(lambda: "Traceback" in console.text, "the traceback")
     assert console.run("x + 1")["rep"]["ret"] == 42
     assert console.ask("run/abort", reason="")["err"] == "no-run"
     mended = "from bluesky import RunEngine\nfrom mamba.console import server_start\nRE = RunEngine()"

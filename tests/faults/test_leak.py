@@ -77,7 +77,10 @@ def test_two_hundred_scans_stay_within_their_memory(measured: tuple[HostUnderTes
 @pytest.mark.soak
 def test_ten_thousand_scans(measured: tuple[HostUnderTest, Path]) -> None:
     """Medians of the last tenth within 5% of those of the second: memory of console and host, time per point."""
-    batches = [measure(*measured) for _ in range(10_000 // BATCH)]
+    batches = []
+    for number in range(10_000 // BATCH):
+        batches.append(measure(*measured))
+        print(f"soak: {(number + 1) * BATCH} scans, {batches[-1]}", flush=True)
     tenth = len(batches) // 10
     second, last = batches[tenth : 2 * tenth], batches[-tenth:]
     for what in ("per_point_s", "console_bytes", "host_bytes"):
