@@ -146,6 +146,12 @@ class Injector:
 
     def _take_before_prompt(self) -> str | None:
         """The text of the next cell, when a command is there before the prompt is; None when the person's turn is."""
+        text = self._take_between_cells()
+        if text is None:
+            self._draft.forget()  # this prompt begins with it; it may be accepted before it is ever drawn
+        return text
+
+    def _take_between_cells(self) -> str | None:
         linger_s, self._lingers = (LINGER_S if self._lingers else 0.0), False
         # an event loop of windows turns only while the prompt is on the screen; the first prompt is the person's
         if self._shell.active_eventloop is not None or not self.was_idle:
@@ -177,7 +183,6 @@ class Injector:
     def _after_render(self, app: Application[str]) -> None:
         if app.is_done:
             return
-        self._draft.forget()
         if not self.was_idle:
             self.was_idle = True
             self.on_first_idle()
