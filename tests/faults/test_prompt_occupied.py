@@ -23,7 +23,6 @@ class Occupied:
     leave: str
     typed: tuple[str, ...]
     prompt: str = "occupied"
-    refusal: str = "busy"
 
 
 STATES = {
@@ -33,7 +32,7 @@ STATES = {
         ("import pdb; pdb.Pdb(nosigint=True).set_trace(); after = 1", "answer"),
     ),
     "input": Occupied("answer = input('name? ')\r", "debug\r", ("answer = input('name? ')", "answer")),
-    "search": Occupied("\x12deb", "\x07'debug'\r", ("'debug'", "_"), refusal="prompt-occupied"),
+    "search": Occupied("\x12deb", "\x07'debug'\r", ("'debug'", "answer")),
     "paste": Occupied("\x1b[200~answer = 'de", "bug'\x1b[201~\r", ("answer = 'debug'", "answer"), prompt="idle"),
     "pager": Occupied("!less +G README\r", "q", ("!less +G README", "answer")),
 }
@@ -58,7 +57,7 @@ def occupy(host: HostUnderTest, name: str) -> None:
     with Keyboard(host) as keyboard, ThreadPoolExecutor(1) as pool:
         keyboard.press(state.enter)
         if name == "paste":
-            wait_until(lambda: host.transcript.rstrip().endswith("'de") or True, what="the paste began")
+            keyboard.wait_read()
         else:
             host.wait_prompt(state.prompt)
         waiting = pool.submit(host.make_client().command, "'from the client'", timeout_s=30)

@@ -9,7 +9,8 @@ from types import TracebackType
 import zmq
 
 from mamba.session.audit_chain import read_entries
-from tests.support.session_host import HostUnderTest
+from tests.support.console_link import is_read_by_prompt
+from tests.support.session_host import HostUnderTest, wait_until
 
 PER_KEY_S = 0.03
 """A fast typist."""
@@ -19,6 +20,7 @@ class Keyboard:
     """Types into the terminal of a host; use it from one thread."""
 
     def __init__(self, host: HostUnderTest) -> None:
+        self._host = host
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.REQ)
         self._socket.linger, self._socket.rcvtimeo = 0, 10_000
@@ -27,6 +29,10 @@ class Keyboard:
     def press(self, keys: str) -> None:
         self._socket.send(keys.encode())
         assert self._socket.recv() == b""
+
+    def wait_read(self) -> None:
+        """Until the prompt has read every key."""
+        wait_until(lambda: is_read_by_prompt(f"/proc/{self._host.console_pid}/fd/0"), what="every key read")
 
     def type(self, text: str) -> None:
         """One key after the other, as a typist does."""
