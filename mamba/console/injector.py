@@ -33,6 +33,9 @@ from mamba.wire.messages import make_error, make_ok
 LINGER_S = 0.01
 """How long the person's prompt is put off after a command's cell, unless a key waits: clients often send the next."""
 
+WINDOWS_TURN_S = 0.002
+"""How long an event loop of windows turns at least between two commands, however many wait."""
+
 
 class Injector:
     """Delivers commands to the prompt of one shell, one at a time, in the order they came.
@@ -187,7 +190,8 @@ class Injector:
             self.was_idle = True
             self.on_first_idle()
         if (self._waiting or self._cells.expected) and app.loop is not None:
-            app.loop.call_soon(self._deliver_next)
+            windows_s = 0.0 if self._shell.active_eventloop is None else WINDOWS_TURN_S
+            app.loop.call_later(windows_s, self._deliver_next)
 
     def _deliver_next(self) -> None:
         if not self.is_at_prompt():
