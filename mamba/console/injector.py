@@ -24,7 +24,7 @@ from prompt_toolkit.shortcuts import PromptSession
 from mamba.console.cells import CellRecorder, Command, make_cancelled
 from mamba.console.draft import Draft
 from mamba.console.interval import Interval, is_pasting
-from mamba.console.prompt_line import show_line
+from mamba.console.prompt_line import PromptLine
 from mamba.console.shell import BeamlineShell
 from mamba.errors import TextRefused
 from mamba.wire.agent_link import LinkMessage
@@ -71,6 +71,7 @@ class Injector:
         self._told: tuple[str, str] | None = None
         self._lock = threading.Lock()
         self._draft = Draft(shell, shell.pt_app)
+        self._line = PromptLine(shell, shell.pt_app)
         self._interval = Interval(self._app.input)
         self._lingers = False
         self.was_idle = False
@@ -164,7 +165,7 @@ class Injector:
             command = self._wait_for_next(linger_s)
         if command is None:
             return None
-        show_line(self._shell, command)
+        self._line.show(command)
         return command.text
 
     def _wait_for_next(self, linger_s: float) -> Command | None:
@@ -181,7 +182,7 @@ class Injector:
         command = self._cells.expected
         if command is not None:
             self._cells.expect(command)  # the prompt's own handling of Ctrl-C has ended with it
-            show_line(self._shell, command)
+            self._line.show(command)
 
     def _after_render(self, app: Application[str]) -> None:
         if app.is_done:
@@ -235,12 +236,13 @@ class Injector:
         waiting = self.waiting
         if not waiting or waiting[0].id is None:
             return
-        if self._has_keyboard() if not self.is_at_prompt() else self.is_occupied():
+        is_running = self._cells.running is not None
+        if self._has_keyboard() if is_running else self.is_at_prompt() and self.is_occupied():
             why = "prompt-occupied"
-        elif self._cells.running is None and not self._is_held():
-            return  # half a key sequence, or between two cells: it is about to be delivered
-        else:
+        elif is_running or self._is_held():
             why = "busy"
+        else:
+            return  # half a key sequence, or between two cells: it is about to be delivered
         if self._told != (waiting[0].id, why):
             self._told = (waiting[0].id, why)
             self._report({"typ": "cell/waiting", "id": waiting[0].id, "why": why})
