@@ -24,7 +24,7 @@ from prompt_toolkit.shortcuts import PromptSession
 from mamba.console.cells import CellRecorder, Command, make_cancelled
 from mamba.console.draft import Draft
 from mamba.console.interval import Interval, is_pasting
-from mamba.console.prompt_line import show_line
+from mamba.console.prompt_line import PromptLine
 from mamba.console.shell import BeamlineShell
 from mamba.errors import TextRefused
 from mamba.wire.agent_link import LinkMessage
@@ -32,6 +32,9 @@ from mamba.wire.messages import make_error, make_ok
 
 LINGER_S = 0.01
 """How long the person's prompt is put off after a command's cell, unless a key waits: clients often send the next."""
+
+WINDOWS_TURN_S = 0.002
+"""How long an event loop of windows turns at least between two commands, however many wait."""
 
 
 class Injector:
@@ -68,6 +71,7 @@ class Injector:
         self._told: tuple[str, str] | None = None
         self._lock = threading.Lock()
         self._draft = Draft(shell, shell.pt_app)
+        self._line = PromptLine(shell, shell.pt_app)
         self._interval = Interval(self._app.input)
         self._lingers = False
         self.was_idle = False
@@ -146,6 +150,12 @@ class Injector:
 
     def _take_before_prompt(self) -> str | None:
         """The text of the next cell, when a command is there before the prompt is; None when the person's turn is."""
+        text = self._take_between_cells()
+        if text is None:
+            self._draft.forget()  # this prompt begins with it; it may be accepted before it is ever drawn
+        return text
+
+    def _take_between_cells(self) -> str | None:
         linger_s, self._lingers = (LINGER_S if self._lingers else 0.0), False
         # an event loop of windows turns only while the prompt is on the screen; the first prompt is the person's
         if self._shell.active_eventloop is not None or not self.was_idle:
@@ -155,7 +165,7 @@ class Injector:
             command = self._wait_for_next(linger_s)
         if command is None:
             return None
-        show_line(self._shell, command)
+        self._line.show(command)
         return command.text
 
     def _wait_for_next(self, linger_s: float) -> Command | None:
@@ -172,17 +182,17 @@ class Injector:
         command = self._cells.expected
         if command is not None:
             self._cells.expect(command)  # the prompt's own handling of Ctrl-C has ended with it
-            show_line(self._shell, command)
+            self._line.show(command)
 
     def _after_render(self, app: Application[str]) -> None:
         if app.is_done:
             return
-        self._draft.forget()
         if not self.was_idle:
             self.was_idle = True
             self.on_first_idle()
         if (self._waiting or self._cells.expected) and app.loop is not None:
-            app.loop.call_soon(self._deliver_next)
+            windows_s = 0.0 if self._shell.active_eventloop is None else WINDOWS_TURN_S
+            app.loop.call_later(windows_s, self._deliver_next)
 
     def _deliver_next(self) -> None:
         if not self.is_at_prompt():
@@ -226,12 +236,13 @@ class Injector:
         waiting = self.waiting
         if not waiting or waiting[0].id is None:
             return
-        if self._has_keyboard() if not self.is_at_prompt() else self.is_occupied():
+        is_running = self._cells.running is not None
+        if self._has_keyboard() if is_running else self.is_at_prompt() and self.is_occupied():
             why = "prompt-occupied"
-        elif self._cells.running is None and not self._is_held():
-            return  # half a key sequence, or between two cells: it is about to be delivered
-        else:
+        elif is_running or self._is_held():
             why = "busy"
+        else:
+            return  # half a key sequence, or between two cells: it is about to be delivered
         if self._told != (waiting[0].id, why):
             self._told = (waiting[0].id, why)
             self._report({"typ": "cell/waiting", "id": waiting[0].id, "why": why})

@@ -1,13 +1,19 @@
-"""Whether a running cell has the keyboard: it waits in `input()` or in a debugger for the person to answer."""
+"""Whether a running cell has the keyboard: it waits for the person in `input()`, a debugger, a pager or an editor.
+
+A program that takes single keys (a pager, an editor, a password prompt) changes the mode of the terminal. One that
+reads whole lines without changing it (`!cat`) cannot be told from one that only takes its time.
+"""
 
 from __future__ import annotations
 
 import builtins
 import functools
 import sys
+import termios
 import threading
 from collections.abc import Callable
 
+_LINES = termios.ICANON | termios.ECHO
 _DEBUGGER_LOOPS = ("cmdloop", "_cmdloop")
 
 
@@ -37,8 +43,8 @@ class KeyboardWatch:
             builtins.input = self._input
 
     def is_occupied(self) -> bool:
-        """Whether `input()` or a debugger of the main thread waits for the person."""
-        return self._asking > 0 or _is_debugging()
+        """Whether `input()`, a debugger of the main thread or a full-screen program waits for the person."""
+        return self._asking > 0 or _is_debugging() or _are_keys_taken()
 
 
 def _is_debugging() -> bool:
@@ -49,3 +55,12 @@ def _is_debugging() -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def _are_keys_taken() -> bool:
+    """Whether the terminal passes keys on one by one, or shows none; a cell begins with neither."""
+    try:
+        mode = termios.tcgetattr(0)[3]
+    except termios.error:  # the terminal is gone
+        return False
+    return bool((mode & _LINES) != _LINES)

@@ -7,18 +7,19 @@ rules again: 2 ms of the 8 that a short cell takes from request to reply, and th
 from __future__ import annotations
 
 import sys
-from collections.abc import Hashable
 
 from IPython.terminal.prompts import RichPromptDisplayHook
 from prompt_toolkit.formatted_text import PygmentsTokens, to_formatted_text
 from prompt_toolkit.renderer import print_formatted_text
-from prompt_toolkit.styles import BaseStyle, default_pygments_style, default_ui_style, merge_styles
+from prompt_toolkit.styles import default_pygments_style, default_ui_style, merge_styles
+
+from mamba.console.remembered_style import RememberedStyle
 
 
 class QuickDisplayHook(RichPromptDisplayHook):
     """IPython's display hook of a terminal, quicker at its prompt."""
 
-    _merged: tuple[Hashable, BaseStyle] | None = None
+    _remembered: RememberedStyle | None = None
 
     def write_output_prompt(self) -> None:
         """Write `Out[n]: ` in the colours of the session."""
@@ -34,12 +35,8 @@ class QuickDisplayHook(RichPromptDisplayHook):
         self.prompt_end_newline = not tokens or tokens[-1][1].endswith("\n")
         app = session.app
         fragments = to_formatted_text(PygmentsTokens(tokens))
-        print_formatted_text(app.output, fragments, self._find_style(app.style), color_depth=app.color_depth)
+        if self._remembered is None:
+            merged = merge_styles([default_ui_style(), default_pygments_style(), app.style])
+            self._remembered = RememberedStyle(merged)
+        print_formatted_text(app.output, fragments, self._remembered.renew(), color_depth=app.color_depth)
         app.output.flush()
-
-    def _find_style(self, style: BaseStyle) -> BaseStyle:
-        """The merged style; made anew only when the person chose other colours."""
-        key = style.invalidation_hash()
-        if self._merged is None or self._merged[0] != key:
-            self._merged = key, merge_styles([default_ui_style(), default_pygments_style(), style])
-        return self._merged[1]

@@ -17,31 +17,44 @@ from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.shortcuts import PromptSession
 
 from mamba.console.cells import Command
+from mamba.console.remembered_style import RememberedStyle
 
 _SHOWN = {ord(char): shown for char, shown in Char.display_mappings.items()}
 _MOST_COLOURED = 20_000
 """Characters; a longer text is shown at once, without colours."""
 
 
-def show_line(shell: TerminalInteractiveShell, command: Command) -> None:
-    """Print `In [n]: text   ← origin (person)` for a command whose cell is about to begin."""
-    session: PromptSession[str] | None = shell.pt_app
-    assert session is not None
-    app = session.app
+class PromptLine:
+    """Shows the lines of one shell."""
+
+    def __init__(self, shell: TerminalInteractiveShell, prompt: PromptSession[str]) -> None:
+        self._shell, self._prompt = shell, prompt
+        self._style = RememberedStyle(prompt.app.renderer.style)
+
+    def show(self, command: Command) -> None:
+        """Print `In [n]: text   ← origin (person)` for a command whose cell is about to begin."""
+        app = self._prompt.app
+        fragments = _make_fragments(self._shell, self._prompt, command)
+        sys.stdout.flush()
+        print_formatted_text(app.output, fragments, self._style.renew(), color_depth=app.color_depth)
+
+
+def _make_fragments(
+    shell: TerminalInteractiveShell, session: PromptSession[str], command: Command
+) -> StyleAndTextTuples:
     tokens = shell.prompts.in_prompt_tokens()  # type: ignore[no-untyped-call]  # IPython
     prompt = to_formatted_text(PygmentsTokens(tokens))
     document = Document(command.text)
     colour = _make_colouring(session, document)
     width = fragment_list_width(prompt)
     origin: StyleAndTextTuples = [("dim", f"← {describe_origin(command)}")]
-    if width + len(document.lines[0]) > 2 * app.output.get_size().columns:
+    if width + len(document.lines[0]) > 2 * session.app.output.get_size().columns:
         fragments = [*origin, ("", "\n"), *prompt, *colour(0)]  # nobody would look for it behind so long a line
     else:
         fragments = [*prompt, *colour(0), ("", "   "), *origin]
     for number in range(1, document.line_count):
         fragments += [("", "\n"), *_continue(session, width, number), *colour(number)]
-    sys.stdout.flush()
-    print_formatted_text(app.output, [*fragments, ("", "\n")], app.renderer.style, color_depth=app.color_depth)
+    return [*fragments, ("", "\n")]
 
 
 def describe_origin(command: Command) -> str:

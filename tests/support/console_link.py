@@ -28,6 +28,17 @@ PROFILE = "name: trial\ntitle: Trial\nconsole: {startup: startup.py}\n"
 _ESCAPES = re.compile(r"\x1b(\[[0-9;?]*[a-zA-Z]|[=>])|\r")
 
 
+def is_read_by_prompt(terminal: str) -> bool:
+    """Whether a prompt reads this terminal, and has read all that was typed."""
+    slave = os.open(terminal, os.O_RDWR | os.O_NOCTTY)
+    try:
+        count = array.array("i", [1])
+        fcntl.ioctl(slave, termios.FIONREAD, count)
+        return count[0] == 0 and not termios.tcgetattr(slave)[3] & termios.ICANON
+    finally:
+        os.close(slave)
+
+
 class ConsoleUnderTest:
     """Starts `python -m mamba.console` with a start-up script and talks to its agent as the session host does."""
 
@@ -161,17 +172,7 @@ class ConsoleUnderTest:
 
     def wait_keys_read(self) -> None:
         """Until the prompt has read every key that was typed; what is delivered now is looked at after them."""
-        slave = os.open(os.ptsname(self._terminal), os.O_RDWR | os.O_NOCTTY)
-        try:
-            count = array.array("i", [1])
-
-            def is_read() -> bool:
-                fcntl.ioctl(slave, termios.FIONREAD, count)
-                return count[0] == 0 and not termios.tcgetattr(slave)[3] & termios.ICANON
-
-            self.wait(is_read, "every key read")
-        finally:
-            os.close(slave)
+        self.wait(lambda: is_read_by_prompt(os.ptsname(self._terminal)), "every key read")
 
     def answer_requests(self, **answers: list[dict[str, Any]]) -> None:
         """Answer the console's requests of a verb (`/` written as `_`) with these replies, one after the other."""
