@@ -17,9 +17,9 @@ PASSWORD = "difference engine"
 
 
 @contextmanager
-def host_with_people() -> Iterator[HostUnderTest]:
-    """The host, with its console ready."""
-    host = HostUnderTest(console=TINY, profile=PROFILE)
+def host_with_people(console: list[str] | None = TINY) -> Iterator[HostUnderTest]:
+    """The host, with its console ready; IPython for None."""
+    host = HostUnderTest(console=console, profile=PROFILE)
     with AccountFile(host.folder / "accounts.json").change() as known:
         for role, person in PEOPLE.items():
             known[person] = Account(hash=hash_password(PASSWORD), role=role)
