@@ -233,8 +233,8 @@ class CommandQueue:
     def _note_waiting(self, command: Command, why: str) -> None:
         if command.why != why:
             command.why = why
-            running = self.running
-            busy = None if running is None or running is command else running.describe()
+            ahead = self.running or self._out
+            busy = None if ahead is None or ahead is command else ahead.describe()
             self._publish("cmd/waiting", {"id": command.id, "why": why, "running": busy})
 
     def take(self, message: dict[str, Any]) -> None:

@@ -48,6 +48,12 @@ class OutputNotices:
             left_s = self._sent_s + INTERVAL_S - time.monotonic()
             self._timer = self._loop.call_later(max(FIRST_S, left_s), self._send)
 
+    def flush(self) -> None:
+        """Publish now what waits: who asks for the last output is to know which notices are in it."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._send()
+
     def _send(self) -> None:
         self._timer, self._sent_s = None, time.monotonic()
         if self._dropped:

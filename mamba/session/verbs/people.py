@@ -29,7 +29,7 @@ class PersonVerbs(Verbs):
         call: Call,
         *,
         person: Name,
-        password: Annotated[str, Field(max_length=1000)] = "",
+        password: Annotated[str, Field(max_length=1024)] = "",
         proposal: Annotated[str, Field(max_length=100)] = "",
     ) -> Any:
         """Log in; answered with the token that later requests carry, or after 1 s with a refusal."""

@@ -93,8 +93,16 @@ class SessionVerbs(Verbs):
         return self.host.gate.list_clients()
 
     def output(self, call: Call, *, limit: Annotated[int, Field(ge=0, le=BACKLOG_BYTES)] = BACKLOG_BYTES) -> Any:
-        """The last output of the console's terminal, at most `limit` bytes of it."""
-        return {"data": decode_last(self.host.terminal.backlog, limit)}
+        """The last output of the console's terminal, at most `limit` bytes of it, and the notice it ends with."""
+        host = self.host
+        host.output.flush()
+        rows, columns = host.terminal.size
+        return {
+            "data": decode_last(host.terminal.backlog, limit),
+            "seq": host.publisher.seq.get("console/output", 0),
+            "rows": rows,
+            "columns": columns,
+        }
 
     def restart(self, call: Call) -> Any:
         """End IPython if it lives, and start it anew."""
