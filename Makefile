@@ -8,7 +8,7 @@ DEBIAN_PACKAGES := python3-venv libgl1 libglib2.0-0 libfontconfig1 fonts-dejavu-
   libdbus-1-3 libxkbcommon-x11-0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 \
   libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxcb-xfixes0 xvfb xauth xdotool openbox
 
-.PHONY: help install packages demo test check bench soak clean
+.PHONY: help install packages demo test check bench soak recording clean
 
 help:
 	@echo "make demo     bring the virtual beamline up, measure a spectrum, look at demo-output/  (KEEP=1 leaves it up)"
@@ -16,6 +16,7 @@ help:
 	@echo "make check    the part of make test that runs nothing"
 	@echo "make bench    timed figures as ratios, bench-output/results.json"
 	@echo "make soak     the long fault runs"
+	@echo "make recording  a typist and three clients at one prompt, into docs/recordings/ (needs tmux)"
 	@echo "make install  only what the above need: Debian packages and .venv"
 
 packages:
@@ -59,6 +60,10 @@ bench: install
 
 soak: install
 	@$(PY) -m pytest -q -s -m soak --timeout 3600
+
+recording: install
+	@command -v tmux >/dev/null || { echo "make: tmux is needed: sudo apt-get install tmux"; exit 1; }
+	@$(PY) -m tests.recording
 
 clean:
 	rm -rf .venv demo-output bench-output .mypy_cache .ruff_cache .pytest_cache *.egg-info

@@ -1,8 +1,8 @@
 """A recording of two people's console: a typist at the prompt in tmux, and three clients at once (`make recording`).
 
-It is what a viewer of `mambactl console` sees, captured by tmux: docs/recordings/typist-and-three-clients.cast (asciicast
-version 2, for asciinema's player), .txt (the last screens as text) and .png (the last screen). The typist's lines and
-the clients' answers are checked before anything is kept.
+It is what a viewer of `mambactl console` sees, captured by tmux, in docs/recordings: a .cast (asciicast version 2, for
+asciinema's player), a .txt (the last screens as text) and a .png (the last screen). The typist's lines and the clients'
+answers are checked before anything is kept.
 """
 
 from __future__ import annotations
@@ -34,9 +34,17 @@ CLIENTS = {
     "alignment script": "round({} / 7, 4)",
     "robot": "'sample {} in place'",
 }
-_COLOURS = {"default": "#d8dee9", "green": "#8fbc6f", "brightgreen": "#a3d98b", "red": "#e06c75", "brightred": "#ff7b86",
-            "cyan": "#56b6c2", "brightcyan": "#7fdbe6", "blue": "#61afef", "brightblue": "#8ecbff", "magenta": "#c678dd",
-            "brown": "#d7af5f", "yellow": "#e5c07b", "brightblack": "#7f8896"}  # fmt: skip
+_COLOURS = {
+    "default": "#d8dee9",
+    "green": "#8fbc6f",
+    "brightgreen": "#a3d98b",
+    "red": "#e06c75",
+    "brightred": "#ff7b86",
+    "cyan": "#56b6c2",
+    "blue": "#61afef",
+    "magenta": "#c678dd",
+    "brown": "#d7af5f",
+}
 
 
 def main() -> None:
