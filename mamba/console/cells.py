@@ -182,8 +182,19 @@ class CellRecorder:
             return
         running, self._running = self._running, None
         self._finish(running, make_rep(result, self.engine))
+        self._forget_outputs(running.n)
         for call in self.after_cell:
             call()
+
+    def _forget_outputs(self, n: int) -> None:
+        """IPython keeps each cell as `_i<n>` and what it showed; a session of weeks needs them no longer than `Out`.
+
+        `In` and the history keep them all.
+        """
+        history, old = self._shell.history_manager, n - self._shell.cache_size
+        if history is not None and old > 0:
+            history.outputs.pop(old, None)
+            self._shell.user_ns.pop(f"_i{old}", None)
 
     def _finish(self, cell: _Running, rep: Rep) -> None:
         with self._lock:

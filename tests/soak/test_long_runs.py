@@ -12,6 +12,7 @@ import pytest
 
 from tango_servers.camera.model import render_frame
 from tests.support.facility import facility_up
+from tests.support.session_host import HostUnderTest
 
 pytestmark = pytest.mark.soak
 
@@ -33,3 +34,20 @@ def test_twenty_acquisitions_are_exact(tmp_path: Path, monkeypatch: pytest.Monke
         assert max(sizes[10:]) < 1.1 * max(sizes[:10])
         acts = (beamline.runtime.truth / "Camera-demo.jsonl").read_text()
         assert acts.count('"act": "disarm"') == 20
+
+
+def test_ten_thousand_commands_need_no_more_memory() -> None:
+    """Console and host after 10,000 commands are as large as after 2,000, within 5%."""
+    host = HostUnderTest()
+    try:
+        host.wait_prompt()
+        processes = {"console": psutil.Process(host.console_pid), "host": psutil.Process(host.process.pid)}
+        sizes: dict[int, dict[str, int]] = {}
+        for number in range(1, 10_001):
+            assert host.client.command(f"{number} + 1", origin="soak", timeout_s=20) == number + 1
+            if number in (2000, 10_000):
+                sizes[number] = {name: process.memory_info().rss for name, process in processes.items()}
+        print(f"soak: {sizes}")
+        assert all(sizes[10_000][name] < 1.05 * sizes[2000][name] for name in processes)
+    finally:
+        host.close()
