@@ -74,6 +74,7 @@ class CellRecorder:
         engine: the run engine of the session, None before there is one.
         interrupts: keeps Ctrl-C back between the prompt and the code of a cell.
         receipts: the last cells as they were reported by `cell/done`, oldest first.
+        before_command: called when a cell begins that was not typed, in the main thread.
         after_cell: called when a cell was reported, in the main thread.
     """
 
@@ -89,6 +90,7 @@ class CellRecorder:
         self.interrupts = InterruptHold()
         self.engine: Any = None
         self.receipts: deque[LinkMessage] = deque(maxlen=RECEIPTS_KEPT)
+        self.before_command: list[Callable[[], None]] = []
         self.after_cell: list[Callable[[], None]] = []
         shell.events.register("pre_run_cell", self._begin)
         shell.events.register("post_run_cell", self._end)
@@ -143,6 +145,9 @@ class CellRecorder:
         n = self._shell.execution_count - (1 if info.store_history else 0)
         self._running = _Running(command, n, time.time(), time.monotonic())
         self._mark_runs(command)
+        if command.origin != TYPED_HERE:
+            for call in self.before_command:
+                call()
         self._report({"typ": "cell/running", **self._running.describe()})
         if command.on_start is not None:
             command.on_start()

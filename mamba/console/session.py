@@ -21,7 +21,7 @@ from mamba.console.cells import CellRecorder
 from mamba.console.dispatch import HostMessages
 from mamba.console.documents import DocumentRelay
 from mamba.console.injector import Injector
-from mamba.console.occupation import KeyboardWatch
+from mamba.console.keyboard import Keyboard
 from mamba.console.run_control import RunControl
 from mamba.console.services import Groups, Services
 from mamba.console.shell import BeamlineShell
@@ -63,7 +63,7 @@ class ConsoleSession:
         self.services = Services(lambda: self._groups)
         self._groups: Groups = {"M": {}, "D": {}}
         self._documents: DocumentRelay | None = None
-        self._keyboard: KeyboardWatch | None = None
+        self._keyboard: Keyboard | None = None
         self._devices: dict[str, list[str]] = {"M": [], "D": []}
         self._reach: dict[str, dict[str, str]] = {}
         self._told: LinkMessage = {}
@@ -78,13 +78,15 @@ class ConsoleSession:
             self._connect(endpoint, shell, self.cells)
 
     def _connect(self, endpoint: str, shell: BeamlineShell, cells: CellRecorder) -> None:
-        self._keyboard = KeyboardWatch()
+        keyboard = self._keyboard = Keyboard()
+        cells.before_command.append(keyboard.keep)
+        cells.after_cell.insert(0, keyboard.give_back)
         self.injector = Injector(
             shell,
             cells,
             report=self.report,
             is_held=lambda: self.run is not None and self.run.is_ending(),
-            has_keyboard=self._keyboard.is_occupied,
+            has_keyboard=keyboard.is_occupied,
         )
         self.injector.on_first_idle = self._tell_ready
         messages = HostMessages(self, self.injector)

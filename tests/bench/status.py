@@ -1,5 +1,7 @@
 """`run/status` at 100 requests a second while a scan runs, and while a cell holds IPython in C code; against 1 ms.
 
+And Ctrl-C while 256 kB of commands wait and 256 kB of keys were typed ahead; against 200 ms.
+
 The cell in C code is one call that never lets another thread of the console run.
 """
 
@@ -9,11 +11,13 @@ import statistics
 import time
 from typing import Any
 
+from tests.faults.test_injection_while_plan_runs import time_interrupt
 from tests.support.session_host import STARTUP, HostUnderTest, wait_until
 
 REQUESTS = 500
 RATE_HZ = 100
 PROMISED_MS = 1.0
+INTERRUPTS, INTERRUPT_MS = 8, 200.0
 SCAN = "RE(scan([D.i0], M.m1, 0, 1, 100000))"
 C_CODE = f"import time; time.sleep(0.2); sum(range({10**9}))"
 """Longer than it is measured, and ended with the console; its beginning is told before it holds everything."""
@@ -37,7 +41,35 @@ def measure() -> list[dict[str, Any]]:
         assert host.client.request("state")["running"]
     finally:
         host.close()
-    return [make_entry("status_while_scanning_p95_ms", scanning), make_entry("status_in_c_code_p95_ms", in_c_code)]
+    return [
+        make_entry("status_while_scanning_p95_ms", scanning),
+        make_entry("status_in_c_code_p95_ms", in_c_code),
+        *measure_interrupts(),
+    ]
+
+
+def measure_interrupts() -> list[dict[str, Any]]:
+    """By the key and by the request."""
+    entries = []
+    host = HostUnderTest(startup=STARTUP)
+    try:
+        host.wait_prompt()
+        for by in ("key", "request"):
+            samples = [time_interrupt(host, by) * 1e3 for _ in range(INTERRUPTS)]
+            value = statistics.median(samples)
+            entries.append(
+                {
+                    "name": f"ctrl_c_by_{by}_256_kb_ms",
+                    "value": value,
+                    "unit": "ms",
+                    "reference": INTERRUPT_MS,
+                    "ratio": value / INTERRUPT_MS,
+                    "samples": samples,
+                }
+            )
+    finally:
+        host.close()
+    return entries
 
 
 def time_requests(host: HostUnderTest) -> list[float]:

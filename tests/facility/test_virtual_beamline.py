@@ -112,7 +112,7 @@ def test_everything_listens_on_loopback_only(beamline: Facility) -> None:
 
 def test_idle_facility_is_within_its_memory(beamline: Facility) -> None:
     pids = [process.pid for process in find_processes(beamline.runtime)]
-    assert len(pids) == 6  # supervisor, database, two servers, session host, IPython
+    assert len(pids) == 7  # supervisor, database, two servers, session host, IPython, who stands by to stop motors
     assert sum(psutil.Process(pid).memory_full_info().pss for pid in pids) < 500e6
 
 
@@ -137,7 +137,7 @@ def test_killed_session_host_comes_back_with_a_console(beamline: Facility) -> No
 
     wait_until(runs_again, "the console runs again", timeout_s=30.0)
     assert beamline.mambactl("run", "1 + 1").stdout == "2\n"
-    assert len(find_processes(beamline.runtime)) == 6
+    assert len(find_processes(beamline.runtime)) == 7
 
 
 def test_a_start_up_script_that_raises_is_named(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -14,7 +14,8 @@ from tests.support.session_host import HostUnderTest, wait_until
 SHORT, FULL = (3.0, 60), (30.0, 200)
 """Duration of the plan in s, commands that come meanwhile."""
 QUEUED_BYTES = 256 * 1024
-FELT_S = 0.2
+FELT_S = 2.0
+"""Far more than is promised (0.2 s; `make bench` measures it), far less than reading what is queued would take."""
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +47,8 @@ def test_commands_wait_for_the_plan_in_order(host: HostUnderTest) -> None:
     inject_while_plan_runs(host, *SHORT)
 
 
-@pytest.mark.parametrize("by", ["key", "request"])
-def test_ctrl_c_is_felt_at_once_whatever_is_queued(host: HostUnderTest, by: str) -> None:
-    """A cell runs, 256 kB of commands wait and 256 kB of keys were typed ahead."""
+def time_interrupt(host: HostUnderTest, by: str) -> float:
+    """How long (s) Ctrl-C takes while a cell runs, 256 kB of commands wait and 256 kB of keys were typed ahead."""
     with Keyboard(host) as keyboard, ThreadPoolExecutor(1) as pool:
         running = pool.submit(host.make_client().ask, "cmd", cmd="import time; time.sleep(60)", timeout_s=90)
         wait_until(lambda: host.client.request("state")["running"], what="the cell runs")
@@ -63,11 +63,15 @@ def test_ctrl_c_is_felt_at_once_whatever_is_queued(host: HostUnderTest, by: str)
         felt_s = time.monotonic() - started
         assert reply.err == "interrupted"
         assert {host.client.request("cmd/status", id=command)["rep"]["err"] for command in waiting} == {"cancelled"}
-        print(f"Ctrl-C felt after {felt_s * 1e3:.0f} ms")
-        assert felt_s <= FELT_S
         host.wait_prompt()
         keyboard.press("\x03")  # the draft that had reached the prompt
     assert host.client.command("1 + 1") == 2
+    return felt_s
+
+
+@pytest.mark.parametrize("by", ["key", "request"])
+def test_ctrl_c_is_felt_at_once_whatever_is_queued(host: HostUnderTest, by: str) -> None:
+    assert time_interrupt(host, by) <= FELT_S
 
 
 @pytest.mark.soak

@@ -146,7 +146,7 @@ def test_a_flood_never_freezes_the_window(operator: Operator, host: PracticeHost
             longest_s = max(longest_s, time.thread_time() - began)
     host.print("\r\nthe end\r\n")
     wait_text(operator, "the end")
-    assert longest_s < 0.15  # 0.05 on a quiet machine
+    assert longest_s < 1  # 0.05 on a quiet machine; without the limits it is tens of seconds
     assert "MB of output left out" in text(operator)
     assert 3 < len(paints) <= 20 * (time.monotonic() - started) + 1
 
