@@ -36,6 +36,7 @@ class Session {
     const lost = Object.assign(new Error("the session host ended"), { code: "connection-lost" });
     for (const who of this.waiting.values()) who.reject(lost);
     this.waiting.clear();
+    this.isNew = true; // the next host counts from 1, perhaps just where the last one ended
   }
 
   async *follow() { // the state first, again after each gap and each start of a console; notices in between
@@ -43,14 +44,14 @@ class Session {
     yield { state };
     for await (const [frame] of this.notices) {
       const notice = JSON.parse(frame), { typ, seq } = notice;
-      const seen = last[typ] ?? 0, told = state.seq[typ] ?? 0, anew = seq <= seen;
+      const seen = last[typ] ?? 0, told = state.seq[typ] ?? 0, anew = this.isNew || seq <= seen;
       last[typ] = seq;
       if (seq <= told && !anew) continue; // the state held it already
       const gap = anew || seq !== Math.max(seen, told) + 1;
       if (gap) yield { gap: typ, expected: Math.max(seen, told) + 1, seen: seq };
       yield { notice };
       if (!gap && typ !== "session/started") continue;
-      if (anew) last = {};
+      if (anew) [last, this.isNew] = [{}, false];
       yield { state: (state = await this.request("state")) };
     }
   }
