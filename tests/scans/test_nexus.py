@@ -73,11 +73,12 @@ def test_a_disk_that_fills_in_a_scan_is_told_and_harms_nothing(
 
 def test_step_scan_says_who_what_how_and_with_which_command(engine: BeamlineRunEngine) -> None:
     motor, detector = make_devices()
-    engine.md["mamba"] = COMMAND
+    engine.md["mamba"], engine.md["proposal"] = COMMAND, "P-2026-17"
     path = master(engine, engine(scan([detector], motor, -1, 1, 11, md={"sample": {"name": "LaB6", "mass": 1.5}})))
     assert path.name == "00001_scan.nxs"
     with h5py.File(path) as file:
         entry = file["entry"]
+        assert text(entry, "experiment_identifier") == "P-2026-17"
         assert file.attrs["default"] == "entry"
         assert text(entry, "title") == "Scan 1: RE(scan(…))"
         start, end = (datetime.fromisoformat(text(entry, name)) for name in ("start_time", "end_time"))

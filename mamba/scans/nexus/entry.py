@@ -23,6 +23,8 @@ def write_start(file: Any, start: Document) -> Any:
     write_field(entry, "start_time", format_time(start["time"]))
     write_field(entry, "entry_identifier", start["uid"])
     write_field(entry, "program_name", "mamba").attrs["version"] = metadata.version("mamba-beamline")
+    if isinstance(start.get("proposal"), str) and start["proposal"]:
+        write_field(entry, "experiment_identifier", start["proposal"])
     person = command.get("person") or start.get("person")
     if person:
         write_field(make_group(entry, "user", "NXuser"), "name", str(person))
