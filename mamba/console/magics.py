@@ -61,7 +61,8 @@ def describe_session(session: ConsoleSession, _rest: str = "") -> str:
         asked = f"; {control['asked_by']} asks for it" if control["asked_by"] else ""
         lines.append(f"control  {control['person'] or 'nobody'}{asked}")
     lines.append(_describe_queue(state))
-    lines += ["", "connected:", describe_clients(session)]
+    joined = session.ask("session/status")["joined"]
+    lines += ["", f"connected, and {joined} terminal{'' if joined == 1 else 's'}:", describe_clients(session)]
     return "\n".join(lines)
 
 

@@ -122,7 +122,11 @@ def test_devices_added_by_hand_are_told_after_the_cell(console: ConsoleUnderTest
 
 def test_magics_say_what_goes_on(console: ConsoleUnderTest) -> None:
     state = {"control": {"enabled": True, "person": "Ada", "asked_by": "Bob"}, "waiting": []}
-    console.answer_requests(state=[{"err": "", "ret": state}], session_clients=[{"err": "", "ret": []}])
+    console.answer_requests(
+        state=[{"err": "", "ret": state}],
+        session_clients=[{"err": "", "ret": []}],
+        session_status=[{"err": "", "ret": {"joined": 1}}],
+    )
     assert console.run("%mamba")["rep"]["err"] == ""
     console.wait(lambda: "control  Ada; Bob asks for it" in console.text, "%mamba")
     assert console.run("wa")["rep"]["err"] == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,15 +24,15 @@ Text = Annotated[str, Field(max_length=2000)]
 """A reason, a path, a name."""
 
 
-class Verbs:
+class Verbs(ABC):
     """One group of verbs; their handlers' keyword arguments are the fields of the requests."""
 
     def __init__(self, host: SessionHost) -> None:
         self.host = host
 
+    @abstractmethod
     def verbs(self) -> dict[str, Callable[..., Any]]:
         """Handler by verb."""
-        raise NotImplementedError
 
     def require_console(self) -> None:
         """Refuse what needs IPython when there is none.
