@@ -1,4 +1,4 @@
-"""A whole virtual beamline for each module of fault tests, and a folder of its own for what its runs leave."""
+"""For a module of fault tests: a session host, or a whole virtual beamline with a folder for what its runs leave."""
 
 from __future__ import annotations
 
@@ -11,6 +11,18 @@ from pathlib import Path
 import pytest
 
 from tests.support.facility import Facility, facility_up
+from tests.support.session_host import HostUnderTest
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[HostUnderTest]:
+    """A session host with IPython and soft devices; shared by a module, so leave it idle."""
+    host = HostUnderTest()
+    try:
+        host.wait_prompt()
+        yield host
+    finally:
+        host.close()
 
 
 @pytest.fixture(scope="module")

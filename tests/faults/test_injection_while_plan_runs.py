@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -16,16 +15,6 @@ SHORT, FULL = (3.0, 60), (30.0, 200)
 QUEUED_BYTES = 256 * 1024
 FELT_S = 2.0
 """Far more than is promised (0.2 s; `make bench` measures it), far less than reading what is queued would take."""
-
-
-@pytest.fixture(scope="module")
-def host() -> Iterator[HostUnderTest]:
-    host = HostUnderTest()
-    try:
-        host.wait_prompt()
-        yield host
-    finally:
-        host.close()
 
 
 def inject_while_plan_runs(host: HostUnderTest, duration_s: float, count: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -13,16 +12,6 @@ from tests.support.keyboard import Keyboard, find_typed
 from tests.support.session_host import HostUnderTest, wait_until
 
 SHORT, FULL = 40, 500
-
-
-@pytest.fixture(scope="module")
-def host() -> Iterator[HostUnderTest]:
-    host = HostUnderTest()
-    try:
-        host.wait_prompt()
-        yield host
-    finally:
-        host.close()
 
 
 def overlap(host: HostUnderTest, count: int) -> None:

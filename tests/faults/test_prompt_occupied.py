@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -36,16 +35,6 @@ STATES = {
     "paste": Occupied("\x1b[200~answer = 'de", "bug'\x1b[201~\r", ("answer = 'debug'", "answer"), prompt="idle"),
     "pager": Occupied("!less +G README\r", "q", ("!less +G README", "answer")),
 }
-
-
-@pytest.fixture(scope="module")
-def host() -> Iterator[HostUnderTest]:
-    host = HostUnderTest()
-    try:
-        host.wait_prompt()
-        yield host
-    finally:
-        host.close()
 
 
 def occupy(host: HostUnderTest, name: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -34,16 +33,6 @@ def texts(draw: st.DrawFn) -> str:
         "blank": draw(st.sampled_from(["", " ", "\n\n", "\t\n "])),
         "any": content + padding,
     }[kind]
-
-
-@pytest.fixture(scope="module")
-def host() -> Iterator[HostUnderTest]:
-    host = HostUnderTest()
-    try:
-        host.wait_prompt()
-        yield host
-    finally:
-        host.close()
 
 
 def check(host: HostUnderTest, text: str) -> None:
