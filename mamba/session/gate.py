@@ -178,7 +178,9 @@ def _read_program(pid: int) -> str:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:
         return ""
-    # python -m taurus_gui: the module says more than the interpreter
+    # python -m taurus_gui, python scan.py: the module or the script says more than the interpreter
     if "-m" in words[:-1]:
         return words[words.index("-m") + 1]
-    return next((Path(word).name for word in words if word), "")
+    interpreter, *arguments = [word for word in words if word] or [""]
+    script = next((word for word in arguments if not word.startswith("-")), "")
+    return Path(script if Path(interpreter).name.startswith("python") and script else interpreter).name
