@@ -86,7 +86,8 @@ def restart(watch: BeamlineWatch) -> None:
 def test_death_in_a_scan(watch: BeamlineWatch, name: str) -> None:
     lines = count_lines(watch, f"killed by {name}")
     before = {process.pid for process in find_processes(watch.beamline.runtime)} - {watch.console_pid}
-    kill_in_scan(watch, random.uniform(0.5, 2.5), signal.Signals[name])
+    told_s, stopped_s = kill_in_scan(watch, random.uniform(0.5, 2.5), signal.Signals[name])
+    print(f"{name}: told after {told_s:.2f} s, stopped after {stopped_s:.2f} s")
     left = {process.pid for process in find_processes(watch.beamline.runtime)}
     assert left <= before
     assert count_lines(watch, f"killed by {name}") == lines + 1
