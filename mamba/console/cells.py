@@ -121,8 +121,18 @@ class CellRecorder:
         """The accepted command that has not become a cell yet."""
         return self._expected
 
+    def settle(self) -> None:
+        """The next prompt begins: answer a command whose cell never began, and a cell whose end IPython never told.
+
+        Ctrl-C came in between: after the prompt had accepted it, or after the code had ended.
+        """
+        if self._running is not None:
+            self._depth = 1
+            self._end(None)
+        self.settle_expected()
+
     def settle_expected(self) -> None:
-        """The prompt is back; answer a command whose cell never began (Ctrl-C came in between)."""
+        """The prompt is there; answer a command whose cell never began."""
         command, self._expected = self._expected, None
         if command is not None:
             self.interrupts.release()

@@ -150,6 +150,7 @@ class Injector:
 
     def _take_before_prompt(self) -> str | None:
         """The text of the next cell, when a command is there before the prompt is; None when the person's turn is."""
+        self._cells.settle()
         text = self._take_between_cells()
         if text is None:
             self._draft.forget()  # this prompt begins with it; it may be accepted before it is ever drawn
@@ -160,7 +161,6 @@ class Injector:
         # an event loop of windows turns only while the prompt is on the screen; the first prompt is the person's
         if self._shell.active_eventloop is not None or not self.was_idle:
             return None
-        self._cells.settle_expected()
         with self._interval.opened():
             command = self._wait_for_next(linger_s)
         if command is None:

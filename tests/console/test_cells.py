@@ -148,3 +148,18 @@ def test_error_raised_on_purpose_is_shown_as_its_message(console: ConsoleUnderTe
     assert "ZError: said so on purpose" in console.text[begin:shown]
     assert "Traceback" not in console.text[begin:shown]
     assert "Traceback" in console.text[shown:]
+
+
+def test_a_cell_whose_end_is_interrupted_is_answered_all_the_same(console: ConsoleUnderTest) -> None:
+    """Ctrl-C between the end of the code and IPython's report of it leaves IPython without a report."""
+    console.run(
+        "events = get_ipython().events\n"
+        "def interrupted(name, *args, **kwargs):\n"
+        "    if name == 'post_execute':\n"
+        "        del events.trigger\n"
+        "        raise KeyboardInterrupt\n"
+        "    return type(events).trigger(events, name, *args, **kwargs)\n"
+    )
+    number = console.deliver("events.trigger = interrupted")
+    assert console.wait_for("cell/done", id=number)["rep"]["err"] == "interrupted"
+    assert console.run("1 + 1")["rep"]["ret"] == 2
