@@ -33,7 +33,7 @@ STATES = {
     "input": Occupied("answer = input('name? ')\r", "debug\r", ("answer = input('name? ')", "answer")),
     "search": Occupied("\x12deb", "\x07'debug'\r", ("'debug'", "answer")),
     "paste": Occupied("\x1b[200~answer = 'de", "bug'\x1b[201~\r", ("answer = 'debug'", "answer"), prompt="idle"),
-    "pager": Occupied("!less +G README\r", "q", ("!less +G README", "answer")),
+    "pager": Occupied("!more README\r", "q", ("!more README", "answer")),
 }
 
 

@@ -19,6 +19,8 @@ from typing import Any
 
 import trustme
 
+NAMED, OTHER = "127.0.0.1", "127.0.0.2"
+"""Addresses of loopback: the one in the server's certificate, and one that is not. No name: not every machine has any."""
 LDIF = """\
 dn: dc=example,dc=org
 dc: example
@@ -56,7 +58,7 @@ def directory_up(folder: Path, passwords: dict[str, str]) -> Iterator[Directory]
     (folder / "binds.log").touch()
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(folder / "authority.pem"))
-    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
+    authority.issue_cert(NAMED).private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.support.directory_server", str(folder)], stdout=subprocess.PIPE, text=True
     )
@@ -98,16 +100,13 @@ def _serve(folder: Path) -> None:
 
     def listen(root: Any) -> None:
         factory.root = root
-        clear = reactor.listenTCP(0, factory, interface="127.0.0.1").getHost().port
-        encrypted = reactor.listenSSL(0, factory, options, interface="127.0.0.1").getHost().port
         reactor.listenUNIX(str(folder / "ldapi"), factory, mode=0o600)
-        urls = {
-            "ldap": f"ldap://127.0.0.1:{clear}",
-            "ldap by name": f"ldap://localhost:{clear}",
-            "ldaps": f"ldaps://localhost:{encrypted}",
-            "ldaps by address": f"ldaps://127.0.0.1:{encrypted}",
-            "ldapi": f"ldapi://{str(folder / 'ldapi').replace('/', '%2F')}",
-        }
+        urls = {"ldapi": f"ldapi://{str(folder / 'ldapi').replace('/', '%2F')}"}
+        for where, address in (("", NAMED), (" elsewhere", OTHER)):
+            clear = reactor.listenTCP(0, factory, interface=address).getHost().port
+            encrypted = reactor.listenSSL(0, factory, options, interface=address).getHost().port
+            urls[f"ldap{where}"] = f"ldap://{address}:{clear}"
+            urls[f"ldaps{where}"] = f"ldaps://{address}:{encrypted}"
         sys.stdout.write(json.dumps(urls) + "\n")
         sys.stdout.flush()
 

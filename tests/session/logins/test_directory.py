@@ -13,9 +13,7 @@ from tests.support.directory_server import Directory
 from tests.support.people import CANARY, DN, directory_people, make_people, refusal_of
 
 
-@pytest.mark.parametrize(
-    ("scheme", "start_tls"), [("ldap", False), ("ldap by name", True), ("ldaps", False), ("ldapi", False)]
-)
+@pytest.mark.parametrize(("scheme", "start_tls"), [("ldap", False), ("ldap", True), ("ldaps", False), ("ldapi", False)])
 def test_the_directory_is_asked_over_every_road(directory: Directory, scheme: str, *, start_tls: bool) -> None:
     people = directory_people(directory, scheme, start_tls=start_tls, ca_file=directory.authority)
     door = make_authenticator(people)
@@ -27,9 +25,9 @@ def test_the_directory_is_asked_over_every_road(directory: Directory, scheme: st
     ("scheme", "fields"),
     [
         ("ldaps", {}),
-        ("ldap by name", {"start_tls": True}),
-        ("ldaps by address", {"ca": True}),
-        ("ldap", {"ca": True, "start_tls": True}),
+        ("ldap", {"start_tls": True}),
+        ("ldaps elsewhere", {"ca": True}),
+        ("ldap elsewhere", {"ca": True, "start_tls": True}),
     ],
 )
 def test_a_directory_that_cannot_prove_its_name_gets_no_password(
