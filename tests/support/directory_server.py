@@ -20,7 +20,7 @@ from typing import Any
 import trustme
 
 NAMED, OTHER = "127.0.0.1", "127.0.0.2"
-"""Addresses of loopback: the one in the server's certificate, and one that is not. No name: not every machine has any."""
+"""Addresses of loopback: the one in the server's certificate, and one that is not. Not every machine knows a name."""
 LDIF = """\
 dn: dc=example,dc=org
 dc: example
