@@ -17,6 +17,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, Literal, NotRequired, TypedDict
 
+import psutil
+
 from mamba.errors import LoginUnavailable
 
 
@@ -41,8 +43,7 @@ def ask_outside(module: str, question: dict[str, Any], *, timeout_s: float, reme
             try:
                 said, _ = process.communicate(json.dumps(question).encode(), timeout=timeout_s)
             except BaseException:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                _end_all(process.pid)
                 raise
     except subprocess.TimeoutExpired:
         raise not_checked(f"no answer within {timeout_s:.0f} s", remedy) from None
@@ -52,6 +53,17 @@ def ask_outside(module: str, question: dict[str, Any], *, timeout_s: float, reme
         raise not_checked(f"the check ended with status {process.returncode}", remedy)
     answer: Answer = json.loads(said)
     return answer
+
+
+def _end_all(pid: int) -> None:
+    """End a process and what it started: modules (pam_exec) put their programs into sessions of their own."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        started = process.children(recursive=True)
+        os.killpg(pid, signal.SIGKILL)
+        for child in started:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
 
 
 def not_checked(seen: str, remedy: str) -> LoginUnavailable:

@@ -7,12 +7,14 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from mamba.errors import LoginUnavailable
 from mamba.session.logins.authenticator import Authenticator
 from mamba.session.logins.pam import PamLogin
 from tests.support.people import CANARY, PASSWORDS, make_people, refusal_of, write_stack
+from tests.support.session_host import wait_until
 
 
 def test_an_account_that_may_not_be_used_is_refused_and_the_log_says_why(
@@ -47,21 +49,32 @@ def test_the_machines_own_pam_answers() -> None:
     refusal_of(door, "nobody-of-that-name", "wrong")
 
 
+def write_hanging_stack(folder: Path) -> None:
+    """A stack whose program hangs, and says in `hung` which processes did."""
+    (folder / "hang").write_text(f"#!/bin/sh\necho $$ >> {folder / 'hung'}\nexec sleep 60\n")
+    (folder / "hang").chmod(0o700)
+    (folder / "mamba").write_text(f"auth required pam_exec.so {folder / 'hang'}\n")
+
+
+def has_left_nothing(folder: Path) -> bool:
+    """Whether every program that hung has ended."""
+    pids = [int(line) for line in (folder / "hung").read_text().split()]
+    assert pids
+    return not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids)
+
+
 def test_a_module_that_hangs_is_ended_in_time(tmp_path: Path) -> None:
-    (tmp_path / "hang").write_text("#!/bin/sh\nexec sleep 60\n")
-    (tmp_path / "hang").chmod(0o700)
-    (tmp_path / "mamba").write_text(f"auth required pam_exec.so {tmp_path / 'hang'}\n")
+    write_hanging_stack(tmp_path)
     door = Authenticator(PamLogin(make_people(login="pam"), stacks=tmp_path), timeout_s=1)
     started = time.monotonic()
     with pytest.raises(LoginUnavailable, match="no answer within 1 s"):
         door.check("ada", CANARY)
     assert time.monotonic() - started < 5
+    wait_until(lambda: has_left_nothing(tmp_path), what="the module's program to be ended, too")
 
 
 def test_logins_at_once_take_turns_and_end_in_time(tmp_path: Path) -> None:
-    (tmp_path / "hang").write_text("#!/bin/sh\nexec sleep 60\n")
-    (tmp_path / "hang").chmod(0o700)
-    (tmp_path / "mamba").write_text(f"auth required pam_exec.so {tmp_path / 'hang'}\n")
+    write_hanging_stack(tmp_path)
     door = Authenticator(PamLogin(make_people(login="pam"), stacks=tmp_path), timeout_s=2)
     errors: list[str] = []
 
@@ -80,3 +93,4 @@ def test_logins_at_once_take_turns_and_end_in_time(tmp_path: Path) -> None:
     assert time.monotonic() - started < 6
     assert sum("too many persons" in error for error in errors) == 2
     assert len(errors) == 6
+    wait_until(lambda: has_left_nothing(tmp_path), what="the module's programs to be ended, too")
