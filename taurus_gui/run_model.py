@@ -7,6 +7,7 @@ between two counters (Beer and Lambert).
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 FRAME_RATE = "frames per second"
@@ -176,3 +177,14 @@ def say_duration(seconds: float) -> str:
         return f"{whole} s"
     minutes, rest = divmod(whole, 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def say_made_safe(notice: Mapping[str, Any]) -> str:
+    """What was brought to rest after the console died, in one line; what could not be is named with its reason."""
+    done = [
+        f"{words} {', '.join(notice[key])}"
+        for key, words in (("stopped", "stopped"), ("closed", "closed"), ("aborted", "aborted"))
+        if notice.get(key)
+    ]
+    failed = [f"{name} NOT brought to rest: {why}" for name, why in dict(notice.get("failed") or {}).items()]
+    return "after the console ended: " + ("; ".join([*failed, *done]) or "nothing moved")

@@ -18,6 +18,7 @@ from taurus_gui.dialogs.halt_reason import HaltReason
 from taurus_gui.dialogs.login import Login
 from taurus_gui.people import People
 from taurus_gui.receipt import Receipt
+from taurus_gui.run_model import say_made_safe
 from taurus_gui.widgets.console_view import ConsoleView
 from taurus_gui.widgets.control_strip import ControlStrip
 from taurus_gui.widgets.devices_panel import DevicesPanel
@@ -198,6 +199,10 @@ class OperatorWindow(QtWidgets.QMainWindow):
         elif typ == "session/died":
             self._show_run({"state": "dead"})
             self.run_bar.show_error(f"the console ended: {notice.get('reason') or 'no reason known'}")
+        elif typ == "session/made-safe":
+            self.run_bar.show_error(say_made_safe(notice))
+        elif typ == "run/refused":
+            self.run_bar.show_error(f"{str(notice.get('desc')).splitlines()[0]} ({notice.get('err')})")
         elif typ == "cmd/running":
             self._show_prompt(f"In [{notice.get('n')}] runs")
         elif typ == "cmd/done":

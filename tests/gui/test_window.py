@@ -205,6 +205,11 @@ def test_a_run_whose_console_dies_is_lost_also_for_who_asks_later(operator: Oper
     host.publish("session/died", reason="killed by SIGKILL")
     lost = "Run 9 · scan · lost, its console ended"
     operator.wait_until(lambda: window.plot.title.text() == lost, what="the loss of the run")
+    host.publish(
+        "session/made-safe", stopped=["M.energy"], closed=["M.shutter"], aborted=[], failed={"M.x": "no answer"}
+    )
+    safe = "after the console ended: M.x NOT brought to rest: no answer; stopped M.energy; closed M.shutter"
+    operator.wait_until(lambda: window.run_bar.error.toolTip() == safe, what=safe)
     host.prompt = "starting"
     host.publish("session/started", pid=1)
     operator.wait_until(lambda: "starts" in window.run_bar.activity.text(), what="the new console")
