@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,6 +18,19 @@ NASTY = ["\t", "\x1b", "\x00", "\r", "\r\n", "\n", "\x0c", "\x85", "\u2028", "\x
 _WORDS = st.one_of(st.sampled_from(NASTY), st.text(max_size=12), st.sampled_from(["x", " ", ">>> ", "In [1]: ", "# "]))
 _CONTENTS = st.lists(_WORDS, max_size=12).map("".join)
 _SIZES = st.sampled_from([0] * 56 + [4096] * 7 + [256 * 1024])
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[HostUnderTest]:
+    """A console whose pager asks nobody: a text such as `?` opens it, and would wait for a key."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PAGER", "cat")
+        host = HostUnderTest()
+    try:
+        host.wait_prompt()
+        yield host
+    finally:
+        host.close()
 
 
 @st.composite
