@@ -38,16 +38,6 @@ OF_TYPE: dict[str, list[Any]] = {
 EVERYWHERE = {"id", "origin", "deadline_s", "token"}
 
 
-@pytest.fixture(scope="module")
-def ipython() -> Iterator[HostUnderTest]:
-    host = HostUnderTest()
-    try:
-        host.client.command("'ready'", timeout_s=30)
-        yield host
-    finally:
-        host.close()
-
-
 def list_wrong_fields() -> list[Sent]:
     """For each verb: each field with a value of every type it is not, each required one left out, an unknown one."""
     handlers = make_handlers(cast(Any, None))
@@ -137,15 +127,15 @@ def describe_pings(pings: list[float]) -> str:
 
 
 @pytest.fixture
-def plan_runs(ipython: HostUnderTest) -> Iterator[None]:
+def plan_runs(host: HostUnderTest) -> Iterator[None]:
     """A plan runs in the real console, and is aborted at the end."""
     text = "M.m1.delay = 0.05; RE(scan([D.i0], M.m1, 0, 1, 100000))"
-    ipython.client.command(text, wait=False)
-    wait_until(lambda: ipython.client.request("run/status")["state"] == "running", what="the run")
+    host.client.command(text, wait=False)
+    wait_until(lambda: host.client.request("run/status")["state"] == "running", what="the run")
     yield
-    assert ipython.client.request("run/status")["state"] == "running"
-    ipython.client.request("run/abort", reason="the test is over")
-    ipython.wait_prompt()
+    assert host.client.request("run/status")["state"] == "running"
+    host.client.request("run/abort", reason="the test is over")
+    host.wait_prompt()
 
 
 def check_console(host: HostUnderTest) -> None:
@@ -156,32 +146,32 @@ def count_executed(host: HostUnderTest) -> int:
     return len(host.client.request("cmd/history", limit=1000))
 
 
-def test_every_garbage_gets_its_code(ipython: HostUnderTest) -> None:
-    before = count_executed(ipython)
-    send_garbage(ipython, 1000)
-    assert count_executed(ipython) == before
-    check_console(ipython)
+def test_every_garbage_gets_its_code(host: HostUnderTest) -> None:
+    before = count_executed(host)
+    send_garbage(host, 1000)
+    assert count_executed(host) == before
+    check_console(host)
 
 
 @pytest.mark.usefixtures("plan_runs")
-def test_every_garbage_gets_its_code_while_a_plan_runs(ipython: HostUnderTest) -> None:
-    send_garbage(ipython, 500, seed=11)
+def test_every_garbage_gets_its_code_while_a_plan_runs(host: HostUnderTest) -> None:
+    send_garbage(host, 500, seed=11)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1200)
-def test_ten_thousand(ipython: HostUnderTest) -> None:
-    pings = send_garbage(ipython, 5000)
+def test_ten_thousand(host: HostUnderTest) -> None:
+    pings = send_garbage(host, 5000)
     print(f"soak: 5000 garbage requests at the prompt: {describe_pings(pings)}")
     assert statistics.quantiles(pings, n=20)[-1] < 0.010
-    check_console(ipython)
+    check_console(host)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1200)
 @pytest.mark.usefixtures("plan_runs")
-def test_ten_thousand_while_a_plan_runs(ipython: HostUnderTest) -> None:
-    pings = send_garbage(ipython, 5000, seed=11)
+def test_ten_thousand_while_a_plan_runs(host: HostUnderTest) -> None:
+    pings = send_garbage(host, 5000, seed=11)
     print(f"soak: 5000 garbage requests while a plan runs: {describe_pings(pings)}")
     assert statistics.quantiles(pings, n=20)[-1] < 0.010
 
