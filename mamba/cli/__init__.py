@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+from mamba.cli.lazy_group import LazyGroup
 from mamba.cli.settings import Settings
 from mamba.errors import FacilityError, MambaError, NotRunning
 
 DONE, FAILED, USAGE, NOT_RUNNING, INTERRUPTED = 0, 1, 2, 3, 130
 """Exit codes; docs/reference/exit-codes.md says when each is given."""
 
-# name: (module, its one line in the help). The modules are imported only when their command is called.
+# name: (module, its one line in the help)
 _COMMANDS = {
     "up": ("mamba.cli.lifecycle", "Bring the beamline up: Tango database, device servers, console."),
     "down": ("mamba.cli.lifecycle", "Take everything down; nothing is left running."),
@@ -26,6 +26,7 @@ _COMMANDS = {
     "log": ("mamba.cli.log", "Show who did what from where; --verify checks that nobody changed it."),
     "gui": ("mamba.cli.gui", "Open the operator's window."),
     "user": ("mamba.cli.user", "Keep the accounts of those who log in: add, remove, list, password, role, …"),
+    "tango": ("mamba.cli.tango", "Administrators: configuration as files, contract of a server, events."),
     "doctor": ("mamba.cli.doctor", "Check every piece; name what is broken and what to do."),
     "demo": ("mamba.cli.demo", "Measure a spectrum and 2,000 frames on the virtual beamline."),
 }
@@ -38,24 +39,7 @@ Exit codes:
 """
 
 
-class _LazyGroup(click.Group):
-    """A group that imports a command when it is called, so that --help is quick."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        command: click.Command = getattr(importlib.import_module(_COMMANDS[cmd_name][0]), cmd_name)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
-
-
-@click.group(cls=_LazyGroup, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, lazy=_COMMANDS, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--runtime",
     type=click.Path(file_okay=False, path_type=Path),

@@ -16,6 +16,7 @@ class Environment(Model):
 
     runtime_dir: Path
     profile: Path
+    tango_host: str = Field(description="TANGO_HOST; empty when it is not set")
     graphical: bool = Field(description="a screen is there to open windows on")
 
 
@@ -24,7 +25,7 @@ BUILT_IN_PROFILE = Path(__file__).parents[2] / "tango_servers" / "virtual_beamli
 
 
 def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
-    """Read MAMBA_RUNTIME_DIR, MAMBA_PROFILE, XDG_RUNTIME_DIR, DISPLAY and WAYLAND_DISPLAY.
+    """Read MAMBA_RUNTIME_DIR, MAMBA_PROFILE, TANGO_HOST, XDG_RUNTIME_DIR, DISPLAY and WAYLAND_DISPLAY.
 
     Without them: the runtime directory is a folder of this user below XDG_RUNTIME_DIR or the system's folder for
     temporary files, the profile `beamline.yaml` in the current folder, else the virtual beamline.
@@ -37,5 +38,6 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
     return Environment(
         runtime_dir=Path(env.get("MAMBA_RUNTIME_DIR") or default_dir),
         profile=Path(env.get("MAMBA_PROFILE") or default_profile),
+        tango_host=env.get("TANGO_HOST", ""),
         graphical=bool(env.get("DISPLAY") or env.get("WAYLAND_DISPLAY")),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -178,15 +179,28 @@ def test_what_was_given_up_before_it_was_sent_is_never_executed(stoppable: subpr
     ]
 
 
+def list_sockets() -> set[str]:
+    """The sockets that this process holds, by the name the kernel gives them."""
+    links = []
+    for descriptor in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # that of the listing itself
+            links.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+    return {link for link in links if link.startswith("socket:")}
+
+
 def test_when_nobody_waits_any_more_nothing_of_it_is_sent(stoppable: subprocess.Popen[str], folder: Path) -> None:
     async def steps(client: AsyncClient) -> None:
+        before = list_sockets()
         await client.command("first")
+        connection = list_sockets() - before
+        assert connection
         await hold(stoppable.pid)
         asked = [asyncio.create_task(client.command(f"held {n}" + " " * 900_000)) for n in range(10)]
         await asyncio.sleep(0.1)
         for task in asked:
             task.cancel()
         await asyncio.wait(asked)
+        await until(lambda: not connection & list_sockets())  # ZeroMQ closes it in a thread of its own
         os.kill(stoppable.pid, signal.SIGCONT)
         assert await client.command("last") == "last"
 

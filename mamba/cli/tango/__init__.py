@@ -1,0 +1,18 @@
+"""mambactl tango: for administrators; one file per subject."""
+
+from __future__ import annotations
+
+import click
+
+from mamba.cli.lazy_group import LazyGroup
+
+# name: (module, its one line in the help)
+_COMMANDS: dict[str, tuple[str, str]] = {}
+
+
+@click.group(cls=LazyGroup, lazy=_COMMANDS)
+def tango() -> None:
+    """Look after the Tango side: configuration as files, contract of a server, events.
+
+    Which control system: --host, else that of the beamline that runs here, else TANGO_HOST.
+    """
