@@ -182,5 +182,6 @@ def _read_program(pid: int) -> str:
     if "-m" in words[:-1]:
         return words[words.index("-m") + 1]
     interpreter, *arguments = [word for word in words if word] or [""]
-    script = next((word for word in arguments if not word.startswith("-")), "")
+    # what follows -c is a whole program, no name of one
+    script = next((word for word in arguments if not word.startswith("-")), "") if "-c" not in arguments else ""
     return Path(script if Path(interpreter).name.startswith("python") and script else interpreter).name

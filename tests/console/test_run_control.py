@@ -29,6 +29,7 @@ def pause(console: ConsoleUnderTest, number: str) -> None:
     assert "RE.resume()" in rep["desc"]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("verb", "status"), [("stop", "success"), ("abort", "abort"), ("halt", "abort")])
 @pytest.mark.parametrize("paused", [False, True], ids=["running", "paused"])
 def test_run_ends_with_the_typed_reason(console: ConsoleUnderTest, verb: str, status: str, paused: bool) -> None:
@@ -137,6 +138,7 @@ def test_state_follows_the_run(console: ConsoleUnderTest) -> None:
     )
 
 
+@pytest.mark.alone
 def test_devices_are_described_while_a_scan_runs(console: ConsoleUnderTest) -> None:
     number = begin(console, "RE(long_scan(30))")
     started = time.monotonic()

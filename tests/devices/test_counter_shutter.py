@@ -12,6 +12,7 @@ from bluesky.plans import count
 from mamba.errors import BadValue
 
 
+@pytest.mark.alone
 def test_a_counter_counts_for_its_preset(D, M):
     M.shutter.open()
     D.i0.count_time.set(0.1).wait(5)
@@ -26,6 +27,7 @@ def test_a_counter_counts_for_its_preset(D, M):
     assert D.i0.preset is D.i0.count_time
 
 
+@pytest.mark.alone
 def test_counters_count_at_the_same_time(D):
     for counter in (D.i0, D.i1):
         counter.count_time.set(0.15).wait(5)

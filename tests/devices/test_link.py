@@ -111,6 +111,7 @@ def test_a_server_that_is_stopped_times_out(facility):
     signal_.destroy()
 
 
+@pytest.mark.alone
 def test_a_server_killed_in_a_move_fails_it_and_comes_back(facility, mortal):
     mortal.link.write("Duration", 60.0)
     status = mortal.set(5.0)

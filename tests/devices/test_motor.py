@@ -41,6 +41,7 @@ def test_a_move_ends_where_it_was_sent(M):
     assert not M.sample_x.moving
 
 
+@pytest.mark.alone
 def test_a_small_step_costs_a_few_milliseconds(M):
     M.energy.move(8.98)
     began = time.monotonic()
@@ -130,6 +131,7 @@ def test_somebody_else_stopping_it_is_noticed(M, facility):
         status.wait(5)
 
 
+@pytest.mark.alone
 def test_without_events_it_is_polled(slow):
     slow.link.write("Duration", 0.2)
     began = time.monotonic()

@@ -200,6 +200,7 @@ def test_a_servers_own_children_are_ended_with_it(idle: Facility, tmp_path: Path
     assert_nothing_left(idle.runtime)
 
 
+@pytest.mark.alone
 def test_up_and_down_are_quick(idle: Facility) -> None:
     started = time.monotonic()
     start_facility(idle.runtime, idle.profile, with_console=False)

@@ -116,6 +116,7 @@ def test_idle_facility_is_within_its_memory(beamline: Facility) -> None:
     assert sum(psutil.Process(pid).memory_full_info().pss for pid in pids) < 500e6
 
 
+@pytest.mark.alone
 def test_idle_facility_is_idle(beamline: Facility) -> None:
     processes = [psutil.Process(process.pid) for process in find_processes(beamline.runtime)]
 

@@ -26,6 +26,8 @@ moving = M.sample_x.set(20)
 RE(scan([D.i0, M.shutter], M.energy, 8.9, 9.1, 400))
 """
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def watch(beamline: Facility) -> Iterator[BeamlineWatch]:

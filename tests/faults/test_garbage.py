@@ -158,6 +158,7 @@ def test_every_garbage_gets_its_code_while_a_plan_runs(host: HostUnderTest) -> N
     send_garbage(host, 500, seed=11)
 
 
+@pytest.mark.alone
 @pytest.mark.soak
 @pytest.mark.timeout(1200)
 def test_ten_thousand(host: HostUnderTest) -> None:
@@ -167,6 +168,7 @@ def test_ten_thousand(host: HostUnderTest) -> None:
     check_console(host)
 
 
+@pytest.mark.alone
 @pytest.mark.soak
 @pytest.mark.timeout(1200)
 @pytest.mark.usefixtures("plan_runs")

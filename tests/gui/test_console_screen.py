@@ -3,6 +3,7 @@ from __future__ import annotations
 import time
 
 import pyte
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -72,6 +73,7 @@ def test_what_the_host_dropped_is_counted_too() -> None:
     assert read(screen.lines()) == ["before", "", "… 3.0 MB of output left out …", "after"]
 
 
+@pytest.mark.alone
 def test_work_ends_when_its_time_is_over() -> None:
     screen = ConsoleScreen()
     screen.write("x" * KEPT_CHARS)

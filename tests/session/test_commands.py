@@ -93,6 +93,7 @@ def test_order_is_kept(client: Client) -> None:
     assert client.command("order", timeout_s=20) == list(range(20))
 
 
+@pytest.mark.alone
 def test_control_and_status_are_answered_while_a_plan_runs(ipython: HostUnderTest, client: Client) -> None:
     notices = ipython.subscribe("run/state", "cmd/done")
     first = client.command("RE(sleep(30))", wait=False)

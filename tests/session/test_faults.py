@@ -32,6 +32,7 @@ def pool() -> Iterator[concurrent.futures.ThreadPoolExecutor]:
         yield pool
 
 
+@pytest.mark.alone
 def test_a_console_that_dies_is_told_to_all_who_wait(
     tiny: HostUnderTest, pool: concurrent.futures.ThreadPoolExecutor
 ) -> None:
@@ -72,6 +73,7 @@ def test_leaving_on_purpose_is_no_accident(tiny: HostUnderTest) -> None:
     assert died["reason"] == "left on purpose (exit status 0)"
 
 
+@pytest.mark.alone
 def test_garbage_leaves_the_host_answering(tiny: HostUnderTest) -> None:
     context: Any = zmq.Context()
     socket = context.socket(zmq.DEALER)
@@ -163,6 +165,7 @@ def test_who_will_not_hold_is_told_that_the_prompt_is_occupied(
     assert tiny.client.ask("cmd/cancel", id="nonsense").err == "unknown-command"
 
 
+@pytest.mark.alone
 def test_an_interrupt_gets_past_a_full_terminal(tiny: HostUnderTest) -> None:
     running = tiny.client.command("import time; time.sleep(30)", wait=False)
     wait_until(lambda: tiny.client.request("cmd/status", id=running["id"])["state"] == "running")

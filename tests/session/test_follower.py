@@ -80,6 +80,7 @@ def test_a_restart_of_the_console_brings_a_new_state(tiny: HostUnderTest, follow
     assert state.content["prompt"] in ("starting", "idle")
 
 
+@pytest.mark.alone
 def test_a_restart_of_the_host_is_survived(tiny: HostUnderTest, follower: Follower) -> None:
     read_until(follower, State)
     tiny.client.command("1")

@@ -200,5 +200,5 @@ def test_clients_are_listed_by_process(host: HostUnderTest, people: dict[str, Pe
     people["Eve"].ask("ping")
     rows = host.client.request("session/clients")
     mine = next(row for row in rows if row["pid"] == os.getpid())
-    assert "pytest" in mine["program"]
+    assert mine["program"].startswith(("pytest", "python"))  # the second where several processes share the tests
     assert mine["requests"] > 3

@@ -49,6 +49,7 @@ def count(*counters: tango.DeviceProxy) -> list[float]:
     return [counter.Value for counter in counters]
 
 
+@pytest.mark.alone
 def test_a_count_is_told_by_events(i0: tango.DeviceProxy, shutter: tango.DeviceProxy) -> None:
     with collect_events(i0, "State") as states, collect_events(i0, "Value") as values:
         i0.Start()

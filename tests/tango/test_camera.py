@@ -128,6 +128,7 @@ def test_drop_without_any_receiver_drops_all(camera: tango.DeviceProxy) -> None:
     assert (camera.FramesProduced, camera.FramesSent, camera.FramesDropped) == (50, 0, 50)
 
 
+@pytest.mark.alone
 def test_the_period_is_kept_on_average(camera: tango.DeviceProxy) -> None:
     set_up(camera, frames=251, period_s=0.002)
     with armed_receiver(camera) as receiver:
@@ -139,6 +140,7 @@ def test_the_period_is_kept_on_average(camera: tango.DeviceProxy) -> None:
         assert (time.monotonic() - began) / 251 == pytest.approx(0.002, rel=0.05)
 
 
+@pytest.mark.alone
 def test_a_held_camera_does_not_hurry_afterwards(camera: tango.DeviceProxy) -> None:
     set_up(camera, frames=3500, period_s=0.0002)
     with armed_receiver(camera) as receiver:
@@ -151,6 +153,7 @@ def test_a_held_camera_does_not_hurry_afterwards(camera: tango.DeviceProxy) -> N
     assert time.monotonic() - time_held > 0.7 * (3500 - sent) * 0.0002
 
 
+@pytest.mark.alone
 def test_abort_while_it_waits_for_credits(camera: tango.DeviceProxy) -> None:
     set_up(camera, frames=0)
     with armed_receiver(camera) as receiver:
@@ -165,6 +168,7 @@ def test_abort_while_it_waits_for_credits(camera: tango.DeviceProxy) -> None:
     assert camera.FramesProduced == camera.FramesSent
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("policy", ["hold", "drop"])
 @pytest.mark.parametrize("transport", ["ring", "zmq"])
 def test_a_receiver_that_vanishes(camera: tango.DeviceProxy, policy: str, transport: str) -> None:

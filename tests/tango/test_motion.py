@@ -202,6 +202,7 @@ def test_energy_angle_and_wavelength_belong_together(mono: tango.DeviceProxy) ->
     assert mono.Energy == pytest.approx(8.979, rel=1e-12)
 
 
+@pytest.mark.alone
 def test_a_step_of_a_scan_takes_less_than_8_ms(mono: tango.DeviceProxy) -> None:
     """Median over 40 steps of 0.25 eV, from the write to the event that State is ON; other programs may run."""
     taken_s = []
@@ -236,6 +237,7 @@ def test_set_points_survive_a_restart_without_a_move(
     assert sum('"act": "move"' in line for line in _truth_lines(beamline)) == moves
 
 
+@pytest.mark.alone
 def test_a_server_that_ends_stops_its_axes(axis: tango.DeviceProxy, beamline: TangoFacility) -> None:
     axis.Velocity = 5.0
     axis.Position = 20.0

@@ -50,6 +50,7 @@ def test_a_handler_that_raises_is_answered(req: Any) -> None:
     assert req.recv() == b'{"err": "exc", "desc": "ZeroDivisionError: division by zero"}'
 
 
+@pytest.mark.alone
 def test_garbage_is_answered_and_the_socket_lives(req: Any) -> None:
     for frames in ([b""], [b"\x00"], [b"[" * 10_000], [b"{}", b"{}"], [b"", b""], [b"x" * (64 * 2**20 + 1)]):
         req.send_multipart(frames)
@@ -74,6 +75,7 @@ def test_errors_are_raised_or_returned(client: Client) -> None:
     assert client.ask("pnig").err == "unknown-verb"
 
 
+@pytest.mark.alone
 def test_nobody_there_is_said_at_once(folder: Path) -> None:
     with Client(f"ipc://{folder}/rpc") as client:
         started = time.monotonic()

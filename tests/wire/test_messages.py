@@ -64,7 +64,8 @@ def test_an_error_of_ours_carries_its_code() -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(
-    st.text(min_size=1), st.dictionaries(st.text().filter(lambda k: k not in ("typ", "id")), json_values, max_size=5)
+    st.text(min_size=1, max_size=messages.MAX_TYP_CHARS),
+    st.dictionaries(st.text().filter(lambda k: k not in ("typ", "id")), json_values, max_size=5),
 )
 def test_requests_come_back(typ: str, fields: dict[str, Any]) -> None:
     request = make_request(load_json(dump_request(typ, fields)))
