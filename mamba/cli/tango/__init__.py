@@ -7,7 +7,9 @@ import click
 from mamba.cli.lazy_group import LazyGroup
 
 # name: (module, its one line in the help)
-_COMMANDS: dict[str, tuple[str, str]] = {}
+_COMMANDS = {
+    "events": ("mamba.cli.tango.events", "Say which attributes send change events, and mend advice for the rest."),
+}
 
 
 @click.group(cls=LazyGroup, lazy=_COMMANDS)
