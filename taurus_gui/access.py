@@ -64,6 +64,11 @@ class Access:
         return f"{self.person} is an observer: may look, not act" if self.role == "observer" else ""
 
     @property
+    def why_not_stop_all(self) -> str:
+        """Why what moves cannot be stopped from here; "" when it can: by everybody who is known, in any role."""
+        return self.why_not_hold if self.required and not self.person else ""
+
+    @property
     def why_not_act(self) -> str:
         """Why no command can be sent from here; "" when it can."""
         if self.why_not_hold or not self.control or self.is_holder:

@@ -181,10 +181,19 @@ def say_duration(seconds: float) -> str:
 
 def say_made_safe(notice: Mapping[str, Any]) -> str:
     """What was brought to rest after the console died, in one line; what could not be is named with its reason."""
+    return "after the console ended: " + _say_rest(notice)
+
+
+def say_stopped_all(notice: Mapping[str, Any]) -> str:
+    """What was stopped because somebody wanted everything to stand still, in one line."""
+    return f"{notice.get('reason')}: {_say_rest(notice)}"
+
+
+def _say_rest(notice: Mapping[str, Any]) -> str:
     done = [
         f"{words} {', '.join(notice[key])}"
         for key, words in (("stopped", "stopped"), ("closed", "closed"), ("aborted", "aborted"))
         if notice.get(key)
     ]
     failed = [f"{name} NOT brought to rest: {why}" for name, why in dict(notice.get("failed") or {}).items()]
-    return "after the console ended: " + ("; ".join([*failed, *done]) or "nothing moved")
+    return "; ".join([*failed, *done]) or "nothing moved"

@@ -67,6 +67,8 @@ QPushButton:disabled {{ color: #a8b2bb; background: {PANEL}; }}
 QPushButton[role="run"] {{ background: {ACCENT}; border-color: {ACCENT}; color: white; font-weight: 600; }}
 QPushButton[role="run"]:pressed {{ background: #174fa8; }}
 QPushButton[role="run"]:disabled {{ background: #a9c7f7; border-color: #a9c7f7; color: white; }}
+QPushButton[role="danger"]:enabled {{ background: {BAD}; border-color: {BAD}; color: white; font-weight: 700; }}
+QPushButton[role="danger"]:pressed {{ background: #8e2a1f; }}
 QPushButton[role="stop"]:enabled {{ color: {BAD}; border-color: {BAD}; }}
 QPushButton[role="held"] {{ color: {GOOD}; border-color: {GOOD}; }}
 QPushButton[role="more"] {{ padding: 3px 4px; }}

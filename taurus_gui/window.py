@@ -18,7 +18,7 @@ from taurus_gui.dialogs.halt_reason import HaltReason
 from taurus_gui.dialogs.login import Login
 from taurus_gui.people import People
 from taurus_gui.receipt import Receipt
-from taurus_gui.run_model import say_made_safe
+from taurus_gui.run_model import say_made_safe, say_stopped_all
 from taurus_gui.widgets.console_view import ConsoleView
 from taurus_gui.widgets.control_strip import ControlStrip
 from taurus_gui.widgets.devices_panel import DevicesPanel
@@ -106,6 +106,7 @@ class OperatorWindow(QtWidgets.QMainWindow):
         bar.stop_requested.connect(lambda: self._ask_run("run/stop"))
         bar.abort_requested.connect(lambda: self._open_reason(AbortReason(self), "run/abort"))
         bar.halt_requested.connect(lambda: self._open_reason(HaltReason(self), "run/halt"))
+        bar.stop_all_requested.connect(self._stop_all)
         bar.people.login_requested.connect(self._open_login)
         bar.people.logout_requested.connect(self.log_out)
         bar.people.control_requested.connect(self._ask_control)
@@ -130,6 +131,13 @@ class OperatorWindow(QtWidgets.QMainWindow):
     def _ask_run(self, verb: str, **fields: Any) -> None:
         self.run_bar.show_error("")
         self.backend.ask(verb, self._show_bar_reply, origin=_BAR, **fields)
+
+    def _stop_all(self) -> None:
+        def show_refusal(reply: Reply) -> None:
+            if not reply.ok:  # what was stopped is told by a notice
+                self._show_bar_reply(reply)
+
+        self.backend.ask("run/stop_all", show_refusal, origin=_BAR)
 
     def _pause(self, defer: bool) -> None:  # noqa: FBT001  # the slot of a signal
         self._ask_run("run/pause", defer=defer)
@@ -201,6 +209,8 @@ class OperatorWindow(QtWidgets.QMainWindow):
             self.run_bar.show_error(f"the console ended: {notice.get('reason') or 'no reason known'}")
         elif typ == "session/made-safe":
             self.run_bar.show_error(say_made_safe(notice))
+        elif typ == "session/stopped-all":
+            self.run_bar.show_error(say_stopped_all(notice))
         elif typ == "run/refused":
             self.run_bar.show_error(f"{str(notice.get('desc')).splitlines()[0]} ({notice.get('err')})")
         elif typ == "cmd/running":

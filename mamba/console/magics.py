@@ -39,6 +39,15 @@ def register_magics(shell: InteractiveShell, session: ConsoleSession) -> None:
         """Say where all motors are, with units and limits."""
         print(describe_positions(session))  # noqa: T201  # a magic answers on the screen
 
+    def stop_all(line: str) -> None:
+        """Stop all that moves, also what other programs moved."""
+        if line.strip():
+            raise UsageError("%stop_all stops everything and takes no words; one motor is stopped by M.x.stop()")
+        done = session.ask("run/stop_all", reason="at the prompt")
+        failed = [f"{name}: {why}" for name, why in done["failed"].items()]
+        print("\n".join([f"stopped: {', '.join(done['stopped']) or 'nothing moved'}", *failed]))  # noqa: T201  # as above
+
+    shell.magics_manager.register_function(stop_all, "line", "stop_all")
     shell.magics_manager.register_function(mamba, "line", "mamba")
     shell.magics_manager.register_function(wa, "line", "wa")
 

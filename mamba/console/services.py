@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from mamba.devices import describe_device, find_device, iter_devices, limits_of, read_device
+from mamba.devices import describe_device, find_device, iter_devices, limits_of, read_device, stop_beyond
 from mamba.errors import BadRequest, UnknownDevice
 from mamba.wire.handlers import Handlers
 from mamba.wire.messages import Rep, Request, make_error, make_ok
@@ -43,6 +43,7 @@ class Services:
         self.added: dict[str, str] = {}
         for verb, serve in (("describe", describe_device), ("read", read_device), ("limits", limits_of)):
             self._handlers.add(f"dev/{verb}", self._make_device_handler(serve))
+        self._handlers.add("dev/stop_beyond", lambda: stop_beyond(self._groups()))
 
     def close(self) -> None:
         """Answer no more; what is being read is read to its end."""

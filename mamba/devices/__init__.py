@@ -6,7 +6,7 @@ from mamba.devices.counter import Counter
 from mamba.devices.group import Group, adopt, find_device, iter_devices
 from mamba.devices.motor import Motor
 from mamba.devices.names import expression_of, key_of, record_without_dots
-from mamba.devices.reach import reach_of
+from mamba.devices.reach import reach_of, stop_beyond
 from mamba.devices.shutter import Shutter
 from mamba.devices.signal import TangoSignal
 
@@ -29,4 +29,5 @@ __all__ = [
     "reach_of",
     "read_device",
     "record_without_dots",
+    "stop_beyond",
 ]

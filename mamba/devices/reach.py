@@ -1,11 +1,14 @@
-"""How a device can be brought to rest by another process, should the console die: its Tango address and its kind."""
+"""How devices are brought to rest: by another process, by Tango address and kind, or else by this process alone."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from mamba.devices.camera import Camera
 from mamba.devices.counter import Counter
+from mamba.devices.group import iter_devices
 from mamba.devices.link import TangoLink
 from mamba.devices.shutter import Shutter
 from mamba.devices.signal import TangoSignal
@@ -29,3 +32,30 @@ def reach_of(device: Any, *, in_m: bool) -> dict[str, str] | None:
         "tango": link.address,
         "kind": next((word for cls, word in kind.items() if isinstance(device, cls)), "motor"),
     }
+
+
+def stop_beyond(groups: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Stop the devices that only this process reaches (EPICS and others), all at the same time.
+
+    Returns:
+        `stopped`: their expressions; `failed`: what was raised, by expression.
+    """
+    found = {
+        path: device
+        for name, group in groups.items()
+        for path, device in iter_devices(group, name)
+        if callable(getattr(device, "stop", None)) and (reach_of(device, in_m=name == "M") or {}).get("tango") == ""
+    }
+    result: dict[str, Any] = {"stopped": [], "failed": {}}
+
+    def stop(path: str) -> None:
+        try:
+            found[path].stop()
+        except Exception as error:  # noqa: BLE001  # the others must be stopped all the same
+            result["failed"][path] = f"{type(error).__name__}: {error}"
+        else:
+            result["stopped"].append(path)
+
+    with ThreadPoolExecutor(len(found) or 1, thread_name_prefix="mamba-stop") as threads:
+        list(threads.map(stop, found))
+    return result

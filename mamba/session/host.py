@@ -242,6 +242,11 @@ class SessionHost:
         """A line of the host's own in the terminal."""
         self.terminal.show(f"\r\n[mamba] {text}\r\n".encode())
 
+    def tell_stopped(self, text: str, fields: dict[str, Any]) -> None:
+        """Everything was stopped: `text` in the terminal, the notice `session/stopped-all` to all."""
+        self._say(text)
+        self._publish("session/stopped-all", fields)
+
     def set_terminal(self, caller: Caller) -> None:
         """Somebody logged in at the prompt, or (person "") out."""
         self.people.terminal = caller

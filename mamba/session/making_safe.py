@@ -1,7 +1,10 @@
-"""What moves is stopped when the console has died: by a process of its own, which stands by while the session goes on.
+"""What moves is stopped, by a process of its own that stands by while the session goes on.
 
-*Standby*: `mamba.facility.stop_motion`, started by its name, waiting for its one request; it costs 68 MB, and the
-beginning of a Tango program (a second on a loaded machine) when there is no second to lose. Sessions without Tango
+Asked for when the console has died (*making safe*), and by whoever wants everything to stand still (*stop all*), which
+must work when the console is busy or hangs.
+
+*Standby*: `mamba.facility.stop_motion`, started by its name, waiting for requests; it costs 68 MB, and the beginning of
+a Tango program (a second on a loaded machine) when there is no second to lose. Sessions without Tango
 devices have none. *Reach*: how each device of M and D is brought to rest, from the profile and from what the console
 told about devices that its start-up script made; a device that is not Tango's is named as one that nobody can stop.
 """
@@ -9,12 +12,14 @@ told about devices that its start-up script made; a device that is not Tango's i
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import logging
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +36,28 @@ _PIPE_BYTES = 2**20
 _NOT_TANGO = "is no Tango device: nobody but the console could stop it"
 
 Reach = dict[str, dict[str, str]]
+Result = dict[str, Any]
+"""`stopped`, `closed`, `aborted`: names; `failed`: why, by name."""
+
+
+@dataclass
+class _Job:
+    """One request to the standby: the devices that have not answered yet, and what the others did."""
+
+    number: int
+    asked: set[str]
+    result: Result
+    on_done: Callable[[Result], None]
+    deadline: Timer | None = None
+
+    def take(self, answer: Mapping[str, str]) -> None:
+        """One device's answer."""
+        name, did, why = answer["device"], answer["did"], answer["why"]
+        self.asked.discard(name)
+        if why:
+            self.result["failed"][name] = why
+        elif did:
+            self.result[did].append(name)
 
 
 class MakingSafe:
@@ -57,17 +84,22 @@ class MakingSafe:
         self._told: object = None
         self._process: subprocess.Popen[bytes] | None = None
         self._pidfd = -1
-        self._deadline: Timer | None = None
-        self._asked: set[str] = set()
+        self._numbers = itertools.count(1)
+        self._jobs: dict[int, _Job] = {}
+        self._safe: _Job | None = None
         self._output = b""
-        self._result: dict[str, Any] = {}
         self._after: list[Callable[[], None]] = []
         self._stand_by()
 
     @property
     def is_busy(self) -> bool:
-        """Whether devices are being brought to rest now."""
-        return self._deadline is not None
+        """Whether the devices of a dead console are being brought to rest now."""
+        return self._safe is not None
+
+    @property
+    def beyond(self) -> list[str]:
+        """Devices that may move and are reached by the console alone."""
+        return [name for name, device in self._reach.items() if not device["tango"]]
 
     def note(self, reach: object) -> None:
         """Take the console's own words about its devices; a device it does not name stays as the profile has it."""
@@ -86,21 +118,36 @@ class MakingSafe:
 
     def begin(self, *, run_open: bool) -> None:
         """Stop what moves; when a run was open, also close shutters and abort cameras."""
-        self._result = {"stopped": [], "closed": [], "aborted": [], "failed": {}}
         devices = {name: device for name, device in self._reach.items() if device["tango"]}
-        self._result["failed"] = {name: _NOT_TANGO for name in self._reach if name not in devices}
-        self._asked, self._output = set(devices), b""
-        self._deadline = self._loop.call_later(DEADLINE_S, self._give_up)
-        self._stand_by()
+        failed = dict.fromkeys(self.beyond, _NOT_TANGO)
         self._reach, self._told = dict(self._of_profile), None  # the next console has its own words
-        if self._process is None:
-            self._finish("there is nothing to stop it with")
+        self._safe = self._make_job(devices, failed, self._tell_made_safe)
+        self._ask(self._safe, devices, run_open=run_open)
+
+    def stop_all(self, on_done: Callable[[Result], None]) -> None:
+        """Stop every motor of M that Tango reaches, and tell which were stopped, and which could not be and why."""
+        devices = {n: device for n, device in self._reach.items() if device["tango"] and device["kind"] == "motor"}
+        self._ask(self._make_job(devices, {}, on_done), devices, run_open=False)
+
+    def _make_job(self, devices: Reach, failed: dict[str, str], on_done: Callable[[Result], None]) -> _Job:
+        job = _Job(
+            next(self._numbers), set(devices), {"stopped": [], "closed": [], "aborted": [], "failed": failed}, on_done
+        )
+        job.deadline = self._loop.call_later(
+            DEADLINE_S, lambda: self._finish(job, f"no answer within {DEADLINE_S:g} s")
+        )
+        self._jobs[job.number] = job
+        return job
+
+    def _ask(self, job: _Job, devices: Reach, *, run_open: bool) -> None:
+        self._stand_by()
+        if self._process is None or not devices:
+            self._finish(job, "there is nothing to stop it with")
             return
-        request = json.dumps({"devices": devices, "run_open": run_open}).encode()
+        request = json.dumps({"id": job.number, "devices": devices, "run_open": run_open}).encode()
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it died while it stood by: its end is seen and told
             self._process.stdin.write(request + b"\n")
-            self._process.stdin.close()
 
     def _stand_by(self) -> None:
         """Have a process that waits, if there is something it could be asked to stop."""
@@ -130,17 +177,12 @@ class MakingSafe:
         self._output += self._process.stdout.read() or b""
         *lines, self._output = self._output.split(b"\n")
         for line in lines:
-            self._take(json.loads(line))
-        if not self._asked and self.is_busy:
-            self._finish("")
-
-    def _take(self, answer: Mapping[str, str]) -> None:
-        name, did, why = answer["device"], answer["did"], answer["why"]
-        self._asked.discard(name)
-        if why:
-            self._result["failed"][name] = why
-        elif did:
-            self._result[did].append(name)
+            answer = json.loads(line)
+            job = self._jobs.get(answer["id"])
+            if job is not None:
+                job.take(answer)
+        for job in [job for job in self._jobs.values() if not job.asked]:
+            self._finish(job, "")
 
     def _end(self) -> None:
         """The process is gone: after its work, or without a reason."""
@@ -150,25 +192,28 @@ class MakingSafe:
         if self._process is not process:
             return
         self._let_go()
-        if self.is_busy:
-            self._finish(f"the process that should stop it ended with {process.returncode}")
-        elif process.returncode:
+        if process.returncode and not self._jobs:
             log.warning("%s: ended with %s while it stood by", _COMMAND[-1], process.returncode)
+        for job in tuple(self._jobs.values()):
+            self._finish(job, f"the process that should stop it ended with {process.returncode}")
 
-    def _give_up(self) -> None:
-        self._finish(f"no answer within {DEADLINE_S:g} s")
-
-    def _finish(self, why_not: str) -> None:
+    def _finish(self, job: _Job, why_not: str) -> None:
         """Tell what became of the devices; those that did not answer, `why_not`."""
-        assert self._deadline is not None
-        self._deadline.cancel()
-        self._deadline = None
-        self._result["failed"].update(dict.fromkeys(sorted(self._asked), why_not))
-        self._let_go()
-        text = _describe(self._result)
-        log.log(logging.WARNING if self._result["failed"] else logging.INFO, "made safe: %s", text)
+        assert job.deadline is not None
+        job.deadline.cancel()
+        del self._jobs[job.number]
+        job.result["failed"].update(dict.fromkeys(sorted(job.asked), why_not))
+        if job.asked and not self._jobs:
+            self._let_go()  # it waits for servers that hang
+            self._stand_by()
+        job.on_done(job.result)
+
+    def _tell_made_safe(self, result: Result) -> None:
+        self._safe = None
+        text = describe_rest(result)
+        log.log(logging.WARNING if result["failed"] else logging.INFO, "made safe: %s", text)
         self._show(f"made safe: {text}")
-        self._publish("session/made-safe", self._result)
+        self._publish("session/made-safe", result)
         self._go_on()
 
     def _go_on(self) -> None:
@@ -207,7 +252,8 @@ def _reach_of_profile(devices: DevicesConfig) -> Reach:
     return reach
 
 
-def _describe(result: Mapping[str, Any]) -> str:
+def describe_rest(result: Mapping[str, Any]) -> str:
+    """What was brought to rest and what could not be, on one line."""
     parts = [f"{did} {', '.join(sorted(result[did]))}" for did in ("stopped", "closed", "aborted") if result[did]]
     parts += [f"{name}: {why}" for name, why in result["failed"].items()]
     return "; ".join(parts) or "nothing moved"

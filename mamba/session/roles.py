@@ -2,7 +2,7 @@
 
 *Role*: observer (looks), operator (measures), expert (also restarts the console). *Control*: where the profile wants
 one person in control at a time, what starts something new is theirs alone. Holding still is everybody's: an operator
-may pause, stop, abort, halt and interrupt at any time.
+may pause, stop, abort, halt and interrupt at any time, and whoever sees a collision coming may stop all that moves.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("ping", "wire/version", "wire/verbs", "state", "run/status", "cmd/status", "cmd/history"), LOOK),
     **dict.fromkeys(("session/status", "session/clients", "session/output", "auth/whoami", "control/status"), LOOK),
     **dict.fromkeys(("dev/keys", "dev/describe", "dev/read", "dev/limits", "dev/move"), LOOK),
-    **dict.fromkeys(("auth/login", "auth/logout"), _WATCHED),
+    **dict.fromkeys(("auth/login", "auth/logout", "run/stop_all"), _WATCHED),
     **dict.fromkeys(("run/pause", "run/stop", "run/abort", "run/halt", "session/interrupt", "cmd/cancel"), _HOLD),
     **dict.fromkeys(("control/take", "control/ask", "control/give", "control/keep", "control/release"), _HOLD),
     **dict.fromkeys(("cmd", "run/resume"), _ACT),

@@ -1,4 +1,4 @@
-"""The bar on top: state of the run, pause, resume, abort; who is here; whether the console can be reached."""
+"""The bar on top: stop all, state of the run, pause, resume, abort; who is here; whether the console can be reached."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ _COLOURS = {
     **dict.fromkeys(("pausing", "paused", "suspending", "stopping"), WARN),
     **dict.fromkeys(("aborting", "halting", "panicked", "dead"), BAD),
 }
+STOP_ALL_KEYS = "Ctrl+Shift+S"
+"""What Stop all is pressed with, wherever the cursor is in the window."""
 _ENDABLE = ("running", "paused", "pausing", "suspending")
 # the title gives way first: the window says it too
 _LEAST_TITLE_WIDTH, _LEAST_ACTIVITY_WIDTH = 60, 80
@@ -32,6 +34,7 @@ class RunBar(QtWidgets.QFrame):
     stop_requested = QtCore.Signal()
     abort_requested = QtCore.Signal()
     halt_requested = QtCore.Signal()
+    stop_all_requested = QtCore.Signal()
 
     def __init__(self, title: str) -> None:
         super().__init__()
@@ -41,14 +44,19 @@ class RunBar(QtWidgets.QFrame):
         self.state = make_label("", "badge")
         self.activity = ElidedLabel("muted", least_width=_LEAST_ACTIVITY_WIDTH)
         self.resume = make_button("Resume", tip="Go on with the paused run")
+        self.stop_all = make_button(
+            "Stop all", "danger", tip=f"Stop all that moves, also what other programs moved ({STOP_ALL_KEYS})"
+        )
+        self.stop_all.setShortcut(STOP_ALL_KEYS)
         self.error = ErrorLine()
         self.people = PersonBox()
         self.connection = make_label("", "badge")
         self._make_pause()
         self._make_abort()
         self._lay_out()
+        self.stop_all.clicked.connect(lambda *_: self.stop_all_requested.emit())
         self.resume.clicked.connect(lambda *_: self.resume_requested.emit())
-        self._run_state, self._access = "", Access()
+        self._run_state, self._access, self._is_connected = "", Access(), False
         self.show_connection(connected=False)
 
     def _make_pause(self) -> None:
@@ -76,7 +84,7 @@ class RunBar(QtWidgets.QFrame):
             badge.setFixedHeight(BADGE_HEIGHT)
         layout.addWidget(self.title)
         layout.addSpacing(12)
-        for widget in (self.state, self.pause_choice, self.resume, self.abort_choice):
+        for widget in (self.stop_all, self.state, self.pause_choice, self.resume, self.abort_choice):
             layout.addWidget(widget)
         layout.addWidget(self.activity)
         layout.addWidget(self.error, 1)
@@ -90,7 +98,7 @@ class RunBar(QtWidgets.QFrame):
         state = self._run_state = str(run.get("state") or "idle")
         _paint(self.state, state, _COLOURS.get(state, MUTED))
         self._offer()
-        if state in ("idle", "running"):
+        if state == "running":
             self.error.show_text("")
 
     def show_access(self, access: Access) -> None:
@@ -101,6 +109,7 @@ class RunBar(QtWidgets.QFrame):
 
     def _offer(self) -> None:
         state, hold = self._run_state, self._access.why_not_hold
+        allow(self.stop_all, self._access.why_not_stop_all, possible=self._is_connected)
         for button in (self.pause_choice.main, self.pause_choice.more):
             allow(button, hold, possible=state == "running")
         allow(self.resume, self._access.why_not_act, possible=state == "paused")
@@ -120,10 +129,11 @@ class RunBar(QtWidgets.QFrame):
         """Show whether the session host answers; without it nothing can be asked."""
         _paint(self.connection, "connected" if connected else "no console", GOOD if connected else BAD)
         self.people.show_connection(connected=connected)
+        self._is_connected = connected
         if not connected:
             self._run_state = ""
             _paint(self.state, "unknown", MUTED)
-            self._offer()
+        self._offer()
 
 
 def _paint(badge: QtWidgets.QLabel, text: str, colour: str) -> None:

@@ -16,7 +16,7 @@ from mamba.session.audit_chain import read_entries
 from tests.faults.people import PEOPLE, host_with_people, log_in
 from tests.support.session_host import HostUnderTest
 
-EVERYBODY = {"auth/login", "auth/logout"}
+EVERYBODY = {"auth/login", "auth/logout", "run/stop_all"}
 OBSERVER = {
     *("ping", "wire/version", "wire/verbs", "state", "dev/keys", "dev/describe", "dev/read", "dev/limits", "dev/move"),
     *("cmd/status", "cmd/history", "run/status", "session/status", "session/clients", "session/output"),

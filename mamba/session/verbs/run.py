@@ -1,14 +1,18 @@
-"""run/status, and what is asked of a run while its cell runs: pause, resume, stop, abort, halt."""
+"""run/status, what is asked of a run while its cell runs (pause, resume, stop, abort, halt), and run/stop_all."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 from mamba.errors import Cancelled, NoRun
+from mamba.session.stop_all import StopAll
 from mamba.session.verbs.base import ANSWER_TIMEOUT_S, Text, Verbs
 from mamba.wire.handlers import PENDING
 from mamba.wire.server import Call
+
+log = logging.getLogger(__name__)
 
 
 class RunVerbs(Verbs):
@@ -23,6 +27,7 @@ class RunVerbs(Verbs):
             "run/stop": self.stop,
             "run/abort": self.abort,
             "run/halt": self.halt,
+            "run/stop_all": self.stop_all,
         }
 
     def status(self, call: Call) -> Any:
@@ -49,6 +54,33 @@ class RunVerbs(Verbs):
     def halt(self, call: Call, *, reason: Text = "") -> Any:
         """End the run without its clean-up; what waits is withdrawn."""
         return self._ask(call, {"reason": reason}, cancels=True)
+
+    def stop_all(self, call: Call, *, reason: Text = "") -> Any:
+        """Stop all that moves, whatever the console does; abort its run, interrupt its cell, withdraw what waits.
+
+        The motors are stopped by a process of its own, at the same time.
+        """
+        host = self.host
+        person = host.gate.find_caller(call).person
+        why = f"everything was stopped by {person}" + (f": {reason}" if reason else "")
+        host.commands.cancel_waiting(Cancelled(f"command: withdrawn, since {why}"))
+        if call.source != "console":  # a person at the prompt asks in a cell, which must not end itself
+            self._end_what_runs(why)
+        StopAll(host, call, why).begin()
+        return PENDING
+
+    def _end_what_runs(self, why: str) -> None:
+        host = self.host
+        if host.state.prompt in ("idle", "dead") or not host.agent.connected:
+            return
+
+        def on_answer(rep: dict[str, Any]) -> None:
+            if rep["err"] == "no-run" and host.state.prompt == "running":
+                host.keyboard.interrupt()
+            elif rep["err"] not in ("", "no-run"):
+                log.warning("run/stop_all: the run was not aborted: %s", rep["desc"])
+
+        host.agent.ask("run/abort", {"reason": why}, timeout_s=ANSWER_TIMEOUT_S, on_answer=on_answer)
 
     def _ask(self, call: Call, fields: dict[str, Any], *, cancels: bool = False) -> Any:
         self.require_console()
