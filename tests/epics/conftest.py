@@ -16,6 +16,15 @@ from tests.support.session_host import HostUnderTest
 from tests.support.tango_facility import Process, TangoFacility, running_facility
 
 AXIS = "test/axis/y"
+IMPORTS = """
+from bluesky import RunEngine
+from bluesky.plan_stubs import mv
+from bluesky.plans import count, scan
+from ophyd import EpicsMotor
+from mamba.console import server_start
+from tests.epics.detector import MyAreaDetector
+"""
+"""What the figure omits. It stands in a text file, unchanged but for two closing brackets that were lost in print."""
 
 
 def _find_free_port() -> int:
@@ -65,7 +74,7 @@ def facility(folder: Path) -> Iterator[TangoFacility]:
 @pytest.fixture(scope="module")
 def host(ioc: dict[str, str], facility: TangoFacility) -> Iterator[HostUnderTest]:
     """A session that starts with Figure 4; a Tango motor is put beside its EPICS motors."""
-    startup = (Path(__file__).parent / "figure_4.py").read_text()
+    startup = IMPORTS + (Path(__file__).parent / "figure_4.txt").read_text()
     with pytest.MonkeyPatch.context() as environment:
         for name, value in (ioc | {"TANGO_HOST": facility.host}).items():
             environment.setenv(name, value)

@@ -50,7 +50,7 @@ class Camera(PVGroup):
     port_name = pvproperty(name="PortName_RBV", dtype=ChannelType.STRING, value="SIM1", read_only=True)
 
     @acquire.setpoint.putter
-    async def acquire(obj, instance, value):  # noqa: N805  # caproto's signature: the pair, not the group
+    async def acquire(obj, instance, value):  # caproto's signature: the pair, not the group
         await obj.readback.write(value)
         if value == "Acquire":
             obj.parent.begin()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from itertools import pairwise
 
 import pytest
 
@@ -71,7 +71,7 @@ def test_one_scan_moves_an_epics_and_a_tango_motor_and_reads_both_detectors(tang
     data = ask("cmd", cmd="[dict(d['data']) for n, d in documents if n == 'event']")
     assert [(round(point["M_m1"], 3), round(point["M_y"], 3)) for point in data] == [(-1, 0), (0, 1), (1, 2)]
     totals = [point["D_ad_total"] for point in data]
-    assert [b - a for a, b in zip(totals, totals[1:], strict=False)] == [48 * 64, 48 * 64], "a new frame per point"
+    assert [b - a for a, b in pairwise(totals)] == [48 * 64, 48 * 64], "a new frame per point"
     assert [round(point["D_y"], 3) for point in data] == [0, 1, 2]
     keys = ask("cmd", cmd="[k for n, d in documents if n == 'descriptor' for k in d['object_keys']]")
     assert set(keys) == {"M_m1", "M_y", "D_ad", "D_y"}
@@ -90,16 +90,45 @@ def test_positions_of_epics_motors_are_shown_at_the_prompt(host: HostUnderTest) 
     assert re.search(r"M\.m2 +1\.25 mm +\[-20, 20\]", host.transcript)
 
 
-def test_the_figure_is_the_papers() -> None:
-    """Nothing between the line and the end was touched to make it run."""
-    text = (Path(__file__).parent / "figure_4.py").read_text().partition("# ---")[2].partition("\n")[2]
-    assert text.startswith('print("Example beamline init script loading...")')
-    assert 'm1 = EpicsMotor("IOC:m1", name = "M.m1"),' in text
-    assert 'ad = MyAreaDetector("13SIM1:", name = "D.ad")' in text
-    assert re.findall(r"^D\.ad\..*$", text, re.MULTILINE) == [
-        "D.ad.cam.trigger_mode.set(0).wait()",
-        "D.ad.cam.image_mode.set(1).wait()",
-        "D.ad.cam.num_images.set(1).wait()",
-        "D.ad.warmup()",
-    ]
-    assert text.endswith('RE = RunEngine()\nU = server_start(M, D, RE)\nprint("Beamline init script loaded.")\n')
+ASYNCHRONOUS = """
+from ophyd_async.core import StandardReadable, StandardReadableFormat, init_devices, soft_signal_rw
+from ophyd_async.tango.core import tango_signal_r
+
+class Soft(StandardReadable):
+    def __init__(self):
+        with self.add_children_as_readables(StandardReadableFormat.HINTED_SIGNAL):
+            self.level = soft_signal_rw(float, 4.5, units="V", precision=2)
+        super().__init__()
+
+class Encoder(StandardReadable):
+    def __init__(self, address):
+        with self.add_children_as_readables(StandardReadableFormat.HINTED_UNCACHED_SIGNAL):
+            self.place = tango_signal_r(float, address + "/Encoder")
+        super().__init__()
+
+with init_devices(set_name=False):
+    D.soft = Soft()
+    D.encoder = Encoder(ADDRESS)
+record_without_dots(D.soft, "D.soft")
+record_without_dots(D.encoder, "D.encoder")
+"""
+
+
+def test_devices_of_ophyd_async_take_part_in_the_same_scan(tango_beside: HostUnderTest) -> None:
+    ask = tango_beside.client.request
+    ask("cmd", cmd=f"import os; ADDRESS = f\"tango://{{os.environ['TANGO_HOST']}}/{AXIS}\"")
+    ask("cmd", cmd="from mamba.devices import record_without_dots")
+    ask("cmd", cmd=ASYNCHRONOUS)
+    try:
+        assert ask("dev/read", path="D.soft") == {"D.soft.level": 4.5}
+        described = ask("dev/describe", path="D.soft")
+        assert (described["class"], described["components"], described["unit"]) == ("Soft", ["level"], "V")
+        assert ask("dev/read", path="D.soft.level") == {"D.soft.level": 4.5}
+        ask("cmd", cmd=RECORD.replace("[D.ad, D.y]", "[D.ad, D.y, D.soft, D.encoder]"))
+        data = ask("cmd", cmd="[dict(d['data']) for n, d in documents if n == 'event']")
+        assert [point["D_soft_level"] for point in data] == [4.5] * 3
+        assert [round(point["D_encoder_place"], 3) for point in data] == [0, 1, 2]
+        assert "D_ad_total" in data[0]
+        assert ask("dev/keys", path="D") == ["D.ad", "D.y", "D.soft", "D.encoder"]
+    finally:
+        ask("cmd", cmd="D.pop('soft', None); D.pop('encoder', None)")
