@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 
-from mamba.devices import iter_devices
+from mamba.devices import iter_devices, read_device
 from mamba.errors import find_nearest
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def describe_positions(session: ConsoleSession) -> str:
 
 def _describe_position(device: Any) -> str:
     try:
-        position = device.position if hasattr(device, "position") else next(iter(device.read().values()))["value"]
+        position = device.position if hasattr(device, "position") else next(iter(read_device(device).values()))
         units = getattr(device, "egu", "") or ""
         limits = getattr(device, "limits", None)
     except Exception as error:  # noqa: BLE001  # the other motors are still worth a line

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mamba.config import DeviceConfig, Profile
+from mamba.devices.asynchronous import children_of, is_asynchronous, wait_answer
 from mamba.devices.base import TangoDevice
 from mamba.devices.camera import Camera
 from mamba.devices.counter import Counter
@@ -75,7 +76,7 @@ def describe_device(device: Any) -> dict[str, Any]:
         "doc": _first_line(device),
         "tango": getattr(link, "device", ""),
         "prefix": getattr(device, "prefix", ""),
-        "components": list(getattr(device, "component_names", ())),
+        "components": _list_components(device),
         "movable": callable(getattr(device, "set", None)) and not isinstance(device, (Counter, Camera)),
     }
     try:
@@ -85,8 +86,18 @@ def describe_device(device: Any) -> dict[str, Any]:
     return described
 
 
+def _list_components(device: Any) -> list[str]:
+    if is_asynchronous(device):
+        return [name for name, _ in children_of(device)]
+    return list(getattr(device, "component_names", ()))
+
+
 def _describe_live(device: Any) -> dict[str, Any]:
     live: dict[str, Any] = {}
+    if is_asynchronous(device):
+        keys = wait_answer(device.describe(), device) if callable(getattr(device, "describe", None)) else {}
+        main: dict[str, Any] = next(iter(keys.values()), {})
+        live |= {"unit": main.get("units") or "", "precision": main.get("precision")}
     signal = _main_signal(device)
     if signal is not None:
         info = signal.info
@@ -110,7 +121,7 @@ def read_device(device: Any) -> dict[str, Any]:
     Raises:
         DeviceUnreachable, DeviceTimeout, DeviceFault: naming the device.
     """
-    return {expression_of(key): _plain(entry["value"]) for key, entry in device.read().items()}
+    return {expression_of(key): _plain(entry["value"]) for key, entry in wait_answer(device.read(), device).items()}
 
 
 def limits_of(device: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
 
+from mamba.devices.asynchronous import children_of, is_asynchronous
 from mamba.devices.names import adopt_device, release_device
 from mamba.errors import BadValue, UnknownDevice, find_nearest
 
@@ -154,6 +155,8 @@ def find_device(groups: Mapping[str, Mapping[str, Any]], expression: str) -> Any
 def _reach(device: Any, path: str, reached: str) -> Any:
     for step in path.split("."):
         components = list(getattr(device, "component_names", ()))
+        if is_asynchronous(device):
+            components = [name for name, _ in children_of(device)]
         if step not in components:
             raise UnknownDevice(f"{reached}.{step}: no such component", remedy=find_nearest(step, components))
         device, reached = getattr(device, step), f"{reached}.{step}"

@@ -5,7 +5,8 @@ documents refuse dots. *Owner*: the device that has the expression now. One tabl
 
 Setting `device.name` renames neither components nor keys, so `adopt_device` walks them. A stock ophyd signal records
 under its own `.name`; inside a device it is therefore named by its key. Devices keep their dotted names, and
-`mamba.devices.descriptors` writes their keys where a descriptor names its objects.
+`mamba.devices.descriptors` writes their keys where a descriptor names its objects. A device of ophyd-async has one
+name for everything, which must then be its key.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 from ophyd import Kind, do_not_wait_for_lazy_connection
 
+from mamba.devices.asynchronous import children_of, is_asynchronous
 from mamba.devices.descriptors import record_objects_by_key
 from mamba.errors import BadValue, NameClash
 
@@ -97,15 +99,19 @@ def release_device(device: Any) -> None:
         names.remove(part.owner)
 
 
-def record_without_dots(device: Any) -> None:
+def record_without_dots(device: Any, expression: str = "") -> None:
     """Make a device that was given a dotted name record dot-free keys: the paper's `EpicsMotor("IOC:m1", name="M.m1")`.
 
     It keeps its name; what is inside gets expression and key as by adoption.
 
+    Args:
+        device: a device, of ophyd or of ophyd-async.
+        expression: what reaches it, for a device that has no name yet.
+
     Raises:
         BadValue, NameClash: as `adopt_device`.
     """
-    adopt_device(device, device.name)
+    adopt_device(device, expression or device.name)
 
 
 @dataclass(frozen=True)
@@ -119,10 +125,21 @@ class _Part:
 
 def _walk(device: Any, expression: str, key: str) -> Iterator[_Part]:
     """The device and all that is in it; whether a part stands for the whole is told by the keys until now."""
+    if is_asynchronous(device):
+        yield from _walk_asynchronous(device, expression, key)
+        return
     yield _Part(device, expression, key)
     for attribute, component in _iter_components(device):
         path = f"{expression}.{attribute}"
         yield from _walk(component, path, key if _key_now(component) == _key_now(device) else key_of(path))
+
+
+def _walk_asynchronous(device: Any, expression: str, key: str) -> Iterator[_Part]:
+    yield _Part(device, expression, key)
+    for name, child in children_of(device):
+        path = f"{expression}.{name}"
+        whole = bool(device.name) and child.name == device.name
+        yield from _walk_asynchronous(child, path, key if whole else key_of(path))
 
 
 def _iter_components(device: Any) -> Iterator[tuple[str, Any]]:
@@ -142,7 +159,9 @@ def _key_now(device: Any) -> str:
 def _rename(part: _Part) -> None:
     owner, is_device = part.owner, hasattr(part.owner, "component_names")
     record_objects_by_key()
-    if hasattr(owner, "record_as"):
+    if is_asynchronous(owner):
+        owner.set_name(part.key, child_name_separator="_")  # its name is what it records under: no dots
+    elif hasattr(owner, "record_as"):
         owner.record_as(part.expression, part.key)
     elif is_device or getattr(owner, "parent", None) is None:
         owner.name = part.expression
