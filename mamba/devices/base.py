@@ -31,6 +31,8 @@ class TangoDevice(Device):
     whole: str = ""
     """Name of the component that is recorded under the device's own key, such as a motor's readback."""
 
+    trigger: Any = None  # ophyd's does nothing, and bluesky would send it and wait for it at every point
+
     def __init__(self, tango: str, *, name: str, call_timeout_s: float = 2.5, **kwargs: Any) -> None:
         record_objects_by_key()
         self.link = TangoLink(tango, name=name, timeout_s=call_timeout_s)

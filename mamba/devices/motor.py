@@ -14,6 +14,9 @@ from mamba.devices.signal import TangoSignal, check_number
 from mamba.devices.waiting import Readings, Status, run_for_status, wait_until
 from mamba.errors import DeviceFault, DeviceTimeout
 
+_REST_LIFE_S = 1.0
+"""So long a motor is taken to stand where its last move ended, for the progress and tolerance of the next."""
+
 
 @dataclass
 class _Order:
@@ -59,6 +62,7 @@ class Motor(TangoDevice):
     ) -> None:
         self._attribute = attribute
         self._orders: list[_Order] = []
+        self._rest: tuple[float, float] | None = None
         self._move_lock = threading.Lock()
         self.tolerance = tolerance
         self.timeout_s = timeout_s
@@ -146,7 +150,7 @@ class Motor(TangoDevice):
 
     def _move(self, order: _Order) -> None:
         target, info = order.target, self.readback.info
-        start = self.link.read(self._attribute)[self._attribute].value
+        start, self._rest = self._start(), None
         began = time.monotonic()
         if order.stopped is None:
             self.link.write(self._attribute, target)
@@ -177,12 +181,19 @@ class Motor(TangoDevice):
         # Tango looks at State after the other attributes: the position that came with it may be of before the end
         self._judge(order, start, {**readings, **self.link.read(self._attribute)})
 
+    def _start(self) -> float:
+        """Where a move begins: where our last one ended a moment ago, else what is read."""
+        if self._rest is not None and time.monotonic() - self._rest[0] < _REST_LIFE_S:
+            return self._rest[1]
+        return float(self.link.read(self._attribute)[self._attribute].value)
+
     def _judge(self, order: _Order, start: float, readings: Readings) -> None:
         target, info = order.target, self.readback.info
         reached = readings[self._attribute].value
         state = readings["State"].value
         self._refuse_fault(state, f"reach {info.show(target)}")
         if order.stopped or (order.stopped is None and abs(reached - target) <= self._allow(start, target)):
+            self._rest = (time.monotonic(), reached)
             return
         how = "is at" if order.stopped is None else "stopped at"
         raise DeviceFault(

@@ -39,6 +39,8 @@ class TangoSignal(Signal):
         skip_unchanged: `set` writes nothing when the last reading shows the value is there already.
     """
 
+    trigger: Any = None  # ophyd's does nothing, and bluesky would send it and wait for it at every point
+
     def __init__(
         self,
         attribute: str,
