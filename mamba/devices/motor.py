@@ -9,11 +9,14 @@ from typing import Any
 
 from ophyd import Component, FormattedComponent, Kind
 
-from mamba.devices.base import TangoDevice
+from mamba.devices.attribute import Reading
+from mamba.devices.base import Documents, TangoDevice, merge
 from mamba.devices.signal import TangoSignal, check_number
 from mamba.devices.waiting import Readings, Status, run_for_status, wait_until
 from mamba.errors import DeviceFault, DeviceTimeout
 
+_SAME_POINT_S = 0.01
+"""A reading so young, with its own time, is as good as one of now: a call takes as long where the network is slow."""
 _REST_LIFE_S = 1.0
 """So long a motor is taken to stand where its last move ended, for the progress and tolerance of the next."""
 
@@ -62,7 +65,7 @@ class Motor(TangoDevice):
     ) -> None:
         self._attribute = attribute
         self._orders: list[_Order] = []
-        self._rest: tuple[float, float] | None = None
+        self._rest: tuple[float, Reading] | None = None
         self._move_lock = threading.Lock()
         self.tolerance = tolerance
         self.timeout_s = timeout_s
@@ -98,6 +101,16 @@ class Motor(TangoDevice):
     def high_limit(self) -> float:
         """Highest target."""
         return self.limits[1]
+
+    def read(self) -> Documents:
+        """Readback and set point; the reading that ended a move is taken for that of the point that follows at once."""
+        rest = self._rest
+        if rest is None or time.monotonic() - rest[0] > _SAME_POINT_S or self.link.told_since(rest[0]):
+            return super().read()
+        signals = self._signals_of(Kind.normal)
+        if {signal.attribute for signal in signals} != {self._attribute}:
+            return super().read()
+        return merge(signal.reading_of(rest[1]) for signal in signals)
 
     def locate(self) -> dict[str, float]:
         """Where it was told to go and where it is."""
@@ -184,7 +197,7 @@ class Motor(TangoDevice):
     def _start(self) -> float:
         """Where a move begins: where our last one ended a moment ago, else what is read."""
         if self._rest is not None and time.monotonic() - self._rest[0] < _REST_LIFE_S:
-            return self._rest[1]
+            return float(self._rest[1].value)
         return float(self.link.read(self._attribute)[self._attribute].value)
 
     def _judge(self, order: _Order, start: float, readings: Readings) -> None:
@@ -193,7 +206,7 @@ class Motor(TangoDevice):
         state = readings["State"].value
         self._refuse_fault(state, f"reach {info.show(target)}")
         if order.stopped or (order.stopped is None and abs(reached - target) <= self._allow(start, target)):
-            self._rest = (time.monotonic(), reached)
+            self._rest = (time.monotonic(), readings[self._attribute])
             return
         how = "is at" if order.stopped is None else "stopped at"
         raise DeviceFault(

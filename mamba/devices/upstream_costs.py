@@ -11,6 +11,8 @@ event_schema           event-model 1.24 has jsonschema check every event (0.2 ms
                        the same is seen in a few µs, and only an event that is not plainly right goes to jsonschema.
 protocol_attributes    Python 3.11 finds out anew, at every `isinstance(device, Protocol)`, what the protocol asks for;
                        bluesky asks a dozen times per point. Remembered per protocol, as Python 3.12 does by itself.
+tracing_spans          bluesky opens an OpenTelemetry span at every set and wait. Where nobody set up tracing by the time
+                       the run engine is made, the methods run without.
 =====================  ===============================================================================================
 
 Each is removed by one function, which may be called again and leaves alone what it does not know.
@@ -21,13 +23,15 @@ without; it fails when upstream changes shape, which is the moment to look wheth
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 import typing
 from collections.abc import Callable
 from typing import Any
 
 import event_model
-from bluesky import utils
+from bluesky import RunEngine, utils
+from opentelemetry import trace
 
 _PLAIN_INIT = utils.Plan.__init__
 
@@ -37,6 +41,7 @@ def remove_scan_costs() -> None:
     remove_plan_stack_cost()
     remove_event_schema_cost()
     remember_protocol_attributes()
+    remove_span_cost()
 
 
 def skip_telemetry_check() -> bool:
@@ -140,3 +145,15 @@ def remember_protocol_attributes() -> None:
     find = getattr(typing, "_get_protocol_attrs", None)
     if sys.version_info < (3, 12) and find is not None and not hasattr(find, "cache_info"):
         typing._get_protocol_attrs = functools.cache(find)  # type: ignore[attr-defined]  # typing's own
+
+
+def remove_span_cost() -> bool:
+    """Take bluesky's spans off its set and wait, unless somebody set up tracing; says whether they are off."""
+    if not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        return False
+    for name in _TRACED:
+        setattr(RunEngine, name, inspect.unwrap(getattr(RunEngine, name)))
+    return True
+
+
+_TRACED = ("_set", "_wait")

@@ -43,7 +43,11 @@ class QuickMotor(Device):
 
 
 def main() -> None:
-    run([QuickMotor], args=["QuickMotor", sys.argv[1], "-ORBendPoint", "giop:tcp:127.0.0.1:0"], post_init_callback=_ready)
+    run(
+        [QuickMotor],
+        args=["QuickMotor", sys.argv[1], "-ORBendPoint", "giop:tcp:127.0.0.1:0"],
+        post_init_callback=_ready,
+    )
 
 
 def _ready() -> None:

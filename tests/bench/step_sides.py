@@ -1,28 +1,32 @@
-"""One side of the comparison of step scans, in a process of its own: `python -m tests.bench.step_sides SIDE FOLDER`.
+"""One side of the comparison of step scans, in a process of its own: `python -m tests.bench.step_sides SIDE N FOLDER`.
 
 A line with a number of points on standard input is one scan; the answer is the seconds it took. The stock sides import
 nothing of Mamba, so that none of what Mamba does to the libraries is in them.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 MOTOR, CHANNELS_OF = "bench/quick/1", "bench/quick/2"
-Scan = Callable[[int], None]
+Scan = Callable[[int], Any]
 
 
-def make_soft(channels: int) -> Scan:
-    """Soft ophyd signals under bluesky's RunEngine: a signal that is set, and one device of as many as are read."""
+def make_soft(channels: int, *, grouped: bool) -> Scan:
+    """Soft ophyd signals under bluesky's RunEngine; those that are read are one device, or signals by themselves."""
     from bluesky import RunEngine
     from bluesky.plans import scan
     from ophyd import Component, Device, Kind, Signal
 
     components = {f"c{number}": Component(Signal, value=0.5, kind=Kind.hinted) for number in range(channels)}
-    detector = type("SoftDetector", (Device,), components)("", name="detector")
+    if grouped:
+        detectors = [type("SoftDetector", (Device,), components)("", name="detector")]
+    else:
+        detectors = [Signal(name=name, value=0.5) for name in components]
     motor, engine = Signal(name="motor", value=0.0), RunEngine({})
-    return lambda points: engine(scan([detector], motor, 0, 1, points))
+    return lambda points: engine(scan(detectors, motor, 0, 1, points))
 
 
 def make_ophyd_async(motion: str) -> Scan:
@@ -72,7 +76,7 @@ def make_ophyd_async(motion: str) -> Scan:
     return lambda points: engine(scan([detector], moved, 0, 1, points))
 
 
-def make_mamba(channels: int, folder: str, *, bare: bool = False) -> Scan:
+def make_mamba(channels: int, folder: str, *, grouped: bool, bare: bool = False) -> Scan:
     """The run engine of a beamline with its NeXus file, verdict and notices; `bare`: without any consumer."""
     from pathlib import Path
 
@@ -92,41 +96,32 @@ def make_mamba(channels: int, folder: str, *, bare: bool = False) -> Scan:
             engine.unsubscribe(token)
     else:
         engine.subscribe_quick(DocumentNotices(files_of=engine.files_of, problems_of=engine.problems_of))
-    motor, detector = Motor(MOTOR, name="M.quick"), None
-    if channels == 1:
-        detector: Any = TangoSignal("Channel0", tango=CHANNELS_OF, name="D.channel")
-    else:
-        components = {f"c{n}": Component(TangoSignal, f"Channel{n}", kind=Kind.hinted) for n in range(channels)}
-        detector = type("Channels", (TangoDevice,), components)(CHANNELS_OF, name="D.channels")
-    return lambda points: engine(scan([detector], motor, 0, 1, points))
+    motor = Motor(MOTOR, name="M.quick")
+    names = [f"Channel{number}" for number in range(channels)]
+    detectors: list[Any] = [TangoSignal(name, tango=CHANNELS_OF, name=f"D.{name}") for name in names]
+    if grouped:
+        components = {name.lower(): Component(TangoSignal, name, kind=Kind.hinted) for name in names}
+        detectors = [type("Channels", (TangoDevice,), components)(CHANNELS_OF, name="D.channels")]
+    return lambda points: engine(scan(detectors, motor, 0, 1, points))
 
 
-def main(side: str, folder: str) -> None:
+def main(side: str, channels: str, folder: str) -> None:
     """Make the side, say so, and scan as often as asked."""
-    kind, _, rest = side.partition(":")
+    kind, _, how = side.partition("-")
     if kind == "soft":
-        scan = make_soft(int(rest))
+        scan = make_soft(int(channels), grouped=how == "grouped")
     elif kind == "async":
-        scan = make_ophyd_async(rest)
+        scan = make_ophyd_async(how)
     else:
-        scan = make_mamba(int(rest), folder, bare=kind == "bare")
+        scan = make_mamba(int(channels), folder, grouped=how == "grouped", bare=how == "bare")
     print("ready", flush=True)
     for line in sys.stdin:
-        if line.startswith("profile"):
-            import cProfile, pstats, threading
-            threads = {}
-            pr = cProfile.Profile()
-            threading.setprofile(None)
-            pr.enable(); scan(int(line.split()[1])); pr.disable()
-            continue
         began = time.perf_counter()
         scan(int(line))
         print(time.perf_counter() - began, flush=True)
 
 
 def _address(device: str) -> str:
-    import os
-
     return f"tango://{os.environ['TANGO_HOST']}/{device}"
 
 
