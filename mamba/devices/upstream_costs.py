@@ -11,13 +11,13 @@ event_schema           event-model 1.24 has jsonschema check every event (0.2 ms
                        the same is seen in a few µs, and only an event that is not plainly right goes to jsonschema.
 protocol_attributes    Python 3.11 finds out anew, at every `isinstance(device, Protocol)`, what the protocol asks for;
                        bluesky asks a dozen times per point. Remembered per protocol, as Python 3.12 does by itself.
-tracing_spans          bluesky opens an OpenTelemetry span at every set and wait. Where nobody set up tracing by the time
-                       the run engine is made, the methods run without.
+tracing_spans          bluesky opens an OpenTelemetry span at every set and wait. Where nobody set up tracing before the
+                       run engine is made, the methods run without.
 =====================  ===============================================================================================
 
 Each is removed by one function, which may be called again and leaves alone what it does not know.
-`tests/devices/test_upstream_costs.py` watches that each is still there and still costs, and how much a point costs
-without; it fails when upstream changes shape, which is the moment to look whether its line can go.
+`tests/devices/test_upstream_costs.py` watches that each is still there and still costs,; it fails when upstream changes
+shape, which is the moment to look whether a line can go.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ from bluesky import RunEngine, utils
 from opentelemetry import trace
 
 _PLAIN_INIT = utils.Plan.__init__
+_TRACED = ("_set", "_wait")
+_TEXTS, _MAPPINGS = ("uid", "descriptor"), ("data", "timestamps", "filled")
+_FIELDS = {*_TEXTS, *_MAPPINGS, "time", "seq_num"}
 
 
 def remove_scan_costs() -> None:
@@ -123,12 +126,8 @@ class _EventValidator:
             self.upstream.validate(event)
 
 
-_TEXTS, _MAPPINGS = ("uid", "descriptor"), ("data", "timestamps", "filled")
-_FIELDS = {*_TEXTS, *_MAPPINGS, "time", "seq_num"}
-
-
 def is_plain_event(event: Any) -> bool:
-    """Whether a document is an event by event-model's schema, of exact types; False for one that needs a closer look."""
+    """Whether a document is an event by event-model's schema, of exact types; else it needs a closer look."""
     return (
         type(event) is dict
         and event.keys() == _FIELDS
@@ -154,6 +153,3 @@ def remove_span_cost() -> bool:
     for name in _TRACED:
         setattr(RunEngine, name, inspect.unwrap(getattr(RunEngine, name)))
     return True
-
-
-_TRACED = ("_set", "_wait")

@@ -1,4 +1,4 @@
-"""Time per point of a step scan on Tango, against stock libraries: soft ophyd signals, and ophyd-async on the same server.
+"""Time per point of a step scan on Tango, against stock libraries: soft ophyd signals, and ophyd-async's Tango backend.
 
 A scan of 10 and one of 50 points; the slope between them is the time per point. The motor moves in no time, so that
 this is overhead. Each side is a process of its own; all of them take turns, in another order each round. Ours is the
@@ -67,18 +67,18 @@ class Side:
         assert self.process.stdin is not None
         self.process.stdin.write(f"{points}\n")
         self.process.stdin.flush()
-        return float(self.read_line())
+        return float(self.wait_for("took").removeprefix("took"))
 
     def time_point(self) -> float:
         """The slope, in s."""
         few = self.scan(FEW)
         return (self.scan(MANY) - few) / (MANY - FEW)
 
-    def read_line(self) -> str:
-        """What it says next, without what libraries print."""
+    def wait_for(self, word: str) -> str:
+        """Its next line that begins with `word`; libraries print what they like between."""
         assert self.process.stdout is not None
         while line := self.process.stdout.readline():
-            if line == "ready\n" or line[0].isdigit() and line.rstrip().replace(".", "").replace("e-", "").isdigit():
+            if line.startswith(word):
                 return line
         raise AssertionError(self.log.read_text(errors="replace"))
 
@@ -101,7 +101,7 @@ def run_side(name: str, facility: TangoFacility) -> Iterator[Side]:
     with process:
         running = Side(process, folder / "log")
         try:
-            assert running.read_line() == "ready\n"
+            running.wait_for("ready")
             yield running
         finally:
             process.kill()

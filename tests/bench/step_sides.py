@@ -1,7 +1,7 @@
 """One side of the comparison of step scans, in a process of its own: `python -m tests.bench.step_sides SIDE N FOLDER`.
 
-A line with a number of points on standard input is one scan; the answer is the seconds it took. The stock sides import
-nothing of Mamba, so that none of what Mamba does to the libraries is in them.
+A line with a number of points on standard input is one scan; the answer is `took` and the seconds. The stock sides
+import nothing of Mamba, so that none of what Mamba does to the libraries is in them.
 """
 
 import os
@@ -118,7 +118,7 @@ def main(side: str, channels: str, folder: str) -> None:
     for line in sys.stdin:
         began = time.perf_counter()
         scan(int(line))
-        print(time.perf_counter() - began, flush=True)
+        print(f"took {time.perf_counter() - began}", flush=True)
 
 
 def _address(device: str) -> str:
