@@ -52,7 +52,9 @@ def measure() -> list[dict[str, Any]]:
             side.scan(FEW)  # connects, and imports what comes late
         for number in range(ROUNDS):
             for name in names[number % len(names) :] + names[: number % len(names)]:
-                slopes[name].append(sides[name].time_point() * 1e3)
+                # whichever is first also writes what is written once a second
+                order = (FEW, MANY) if number % 2 else (MANY, FEW)
+                slopes[name].append(sides[name].time_point(order) * 1e3)
     return [make_entry(name, slopes[ours], slopes[reference]) for name, (ours, reference) in FIGURES.items()]
 
 
@@ -69,10 +71,10 @@ class Side:
         self.process.stdin.flush()
         return float(self.wait_for("took").removeprefix("took"))
 
-    def time_point(self) -> float:
-        """The slope, in s."""
-        few = self.scan(FEW)
-        return (self.scan(MANY) - few) / (MANY - FEW)
+    def time_point(self, order: tuple[int, int]) -> float:
+        """The slope between scans of as many points, in s."""
+        took = {points: self.scan(points) for points in order}
+        return (took[MANY] - took[FEW]) / (MANY - FEW)
 
     def wait_for(self, word: str) -> str:
         """Its next line that begins with `word`; libraries print what they like between."""
