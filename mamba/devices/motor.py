@@ -11,12 +11,10 @@ from ophyd import Component, FormattedComponent, Kind
 
 from mamba.devices.attribute import Reading
 from mamba.devices.base import Documents, TangoDevice, merge
-from mamba.devices.signal import TangoSignal, check_number
+from mamba.devices.signal import TangoSignal, check_number, is_of_now
 from mamba.devices.waiting import Readings, Status, run_for_status, wait_until
 from mamba.errors import DeviceFault, DeviceTimeout
 
-_SAME_POINT_S = 0.01
-"""A reading so young, with its own time, is as good as one of now: a call takes as long where the network is slow."""
 _REST_LIFE_S = 1.0
 """So long a motor is taken to stand where its last move ended, for the progress and tolerance of the next."""
 
@@ -105,7 +103,7 @@ class Motor(TangoDevice):
     def read(self) -> Documents:
         """Readback and set point; the reading that ended a move is taken for that of the point that follows at once."""
         rest = self._rest
-        if rest is None or time.monotonic() - rest[0] > _SAME_POINT_S or self.link.told_since(rest[0]):
+        if rest is None or not is_of_now(self.link, rest[0]):
             return super().read()
         signals = self._signals_of(Kind.normal)
         if {signal.attribute for signal in signals} != {self._attribute}:

@@ -24,6 +24,7 @@ from mamba.devices.upstream_costs import remove_scan_costs
 from mamba.errors import MambaError
 from mamba.scans.consumers import Consumer, GuardedConsumer, QueuedConsumer
 from mamba.scans.ending import act_in_main_thread_only, keep_reason
+from mamba.scans.grouped_reads import read_signals_together
 from mamba.scans.nexus import NexusWriter
 from mamba.scans.scan_numbers import ScanNumbers
 from mamba.scans.upstream_clock import measure_delays_monotonically
@@ -67,6 +68,7 @@ class BeamlineRunEngine(RunEngine):
         self.log.logger.addFilter(_quiet_end)
         self.guards: dict[int, GuardedConsumer] = {}
         keep_reason(self)
+        read_signals_together(self)
         self.writer = NexusWriter(directory)
         self.verdicts = VerdictKeeper(self.writer.files_of)
         self.subscribe_quick(self.writer)

@@ -257,7 +257,7 @@ def test_a_move_that_follows_another_makes_three_calls(slow, calls):
 
 
 def test_the_point_after_a_move_needs_no_call(slow, calls, monkeypatch):
-    monkeypatch.setattr("mamba.devices.motor._SAME_POINT_S", 60.0)
+    monkeypatch.setattr("mamba.devices.signal._SAME_POINT_S", 60.0)
     slow.move(0.5)
     calls.clear()
     reading = slow.read()
@@ -268,7 +268,7 @@ def test_the_point_after_a_move_needs_no_call(slow, calls, monkeypatch):
 
 @pytest.mark.parametrize("change", ["write", "command", "time"])
 def test_a_reading_of_before_a_change_is_no_reading_of_the_point(slow, calls, monkeypatch, change):
-    monkeypatch.setattr("mamba.devices.motor._SAME_POINT_S", 0.0 if change == "time" else 60.0)
+    monkeypatch.setattr("mamba.devices.signal._SAME_POINT_S", 0.0 if change == "time" else 60.0)
     slow.move(0.5)
     if change == "write":
         slow.link.write("Position", 0.7)
