@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ophyd import Device, Kind
@@ -31,6 +32,8 @@ class TangoDevice(Device):
     whole: str = ""
     """Name of the component that is recorded under the device's own key, such as a motor's readback."""
 
+    trigger: Any = None  # ophyd's does nothing, and bluesky would send it and wait for it at every point
+
     def __init__(self, tango: str, *, name: str, call_timeout_s: float = 2.5, **kwargs: Any) -> None:
         record_objects_by_key()
         self.link = TangoLink(tango, name=name, timeout_s=call_timeout_s)
@@ -50,7 +53,7 @@ class TangoDevice(Device):
 
     def describe(self) -> Documents:
         """Data keys of all normal components."""
-        return _merge(signal.describe() for signal in self._signals_of(Kind.normal))
+        return merge(signal.describe() for signal in self._signals_of(Kind.normal))
 
     def read_configuration(self) -> Documents:
         """Readings of the configuration, by one call."""
@@ -58,7 +61,7 @@ class TangoDevice(Device):
 
     def describe_configuration(self) -> Documents:
         """Data keys of the configuration."""
-        return _merge(signal.describe() for signal in self._configuration())
+        return merge(signal.describe() for signal in self._configuration())
 
     def status_text(self) -> str:
         """What the device says of its state."""
@@ -85,7 +88,7 @@ class TangoDevice(Device):
         if not signals:
             return {}
         readings = self.link.read(*dict.fromkeys(signal.attribute for signal in signals))
-        return _merge(signal.reading_of(readings[signal.attribute]) for signal in signals)
+        return merge(signal.reading_of(readings[signal.attribute]) for signal in signals)
 
     def _refuse_fault(self, state: str, action: str) -> None:
         """Raise when the device ended in FAULT or UNKNOWN; ALARM is a warning of its own, not the end of an action."""
@@ -97,7 +100,8 @@ class TangoDevice(Device):
             )
 
 
-def _merge(parts: Any) -> Documents:
+def merge(parts: Iterable[Documents]) -> Documents:
+    """One document of several that share no key."""
     merged: Documents = {}
     for part in parts:
         merged.update(part)

@@ -9,10 +9,14 @@ from typing import Any
 
 from ophyd import Component, FormattedComponent, Kind
 
-from mamba.devices.base import TangoDevice
-from mamba.devices.signal import TangoSignal, check_number
+from mamba.devices.attribute import Reading
+from mamba.devices.base import Documents, TangoDevice, merge
+from mamba.devices.signal import TangoSignal, check_number, is_of_now
 from mamba.devices.waiting import Readings, Status, run_for_status, wait_until
 from mamba.errors import DeviceFault, DeviceTimeout
+
+_REST_LIFE_S = 1.0
+"""So long a motor is taken to stand where its last move ended, for the progress and tolerance of the next."""
 
 
 @dataclass
@@ -59,6 +63,7 @@ class Motor(TangoDevice):
     ) -> None:
         self._attribute = attribute
         self._orders: list[_Order] = []
+        self._rest: tuple[float, Reading] | None = None
         self._move_lock = threading.Lock()
         self.tolerance = tolerance
         self.timeout_s = timeout_s
@@ -94,6 +99,16 @@ class Motor(TangoDevice):
     def high_limit(self) -> float:
         """Highest target."""
         return self.limits[1]
+
+    def read(self) -> Documents:
+        """Readback and set point; the reading that ended a move is taken for that of the point that follows at once."""
+        rest = self._rest
+        if rest is None or not is_of_now(self.link, rest[0]):
+            return super().read()
+        signals = self._signals_of(Kind.normal)
+        if {signal.attribute for signal in signals} != {self._attribute}:
+            return super().read()
+        return merge(signal.reading_of(rest[1]) for signal in signals)
 
     def locate(self) -> dict[str, float]:
         """Where it was told to go and where it is."""
@@ -146,7 +161,7 @@ class Motor(TangoDevice):
 
     def _move(self, order: _Order) -> None:
         target, info = order.target, self.readback.info
-        start = self.link.read(self._attribute)[self._attribute].value
+        start, self._rest = self._start(), None
         began = time.monotonic()
         if order.stopped is None:
             self.link.write(self._attribute, target)
@@ -177,12 +192,19 @@ class Motor(TangoDevice):
         # Tango looks at State after the other attributes: the position that came with it may be of before the end
         self._judge(order, start, {**readings, **self.link.read(self._attribute)})
 
+    def _start(self) -> float:
+        """Where a move begins: where our last one ended a moment ago, else what is read."""
+        if self._rest is not None and time.monotonic() - self._rest[0] < _REST_LIFE_S:
+            return float(self._rest[1].value)
+        return float(self.link.read(self._attribute)[self._attribute].value)
+
     def _judge(self, order: _Order, start: float, readings: Readings) -> None:
         target, info = order.target, self.readback.info
         reached = readings[self._attribute].value
         state = readings["State"].value
         self._refuse_fault(state, f"reach {info.show(target)}")
         if order.stopped or (order.stopped is None and abs(reached - target) <= self._allow(start, target)):
+            self._rest = (time.monotonic(), readings[self._attribute])
             return
         how = "is at" if order.stopped is None else "stopped at"
         raise DeviceFault(

@@ -24,6 +24,13 @@ from mamba.devices.waiting import Status, finish_now, run_for_status
 from mamba.errors import BadValue, DeviceTimeout, LimitExceeded
 
 _POLL_S = 0.02
+_SAME_POINT_S = 0.01
+"""A reading so young, with its own time, is as good as one of now: a call takes as long where the network is slow."""
+
+
+def is_of_now(link: TangoLink, when_s: float) -> bool:
+    """Whether a reading of that time (monotonic clock) is as one of now: nothing was told to the device since."""
+    return time.monotonic() - when_s < _SAME_POINT_S and not link.told_since(when_s)
 
 
 class TangoSignal(Signal):
@@ -38,6 +45,8 @@ class TangoSignal(Signal):
         timeout_s: longest time between writing and reading it back.
         skip_unchanged: `set` writes nothing when the last reading shows the value is there already.
     """
+
+    trigger: Any = None  # ophyd's does nothing, and bluesky would send it and wait for it at every point
 
     def __init__(
         self,
@@ -63,6 +72,7 @@ class TangoSignal(Signal):
         self.link: TangoLink = parent.link if parent is not None else TangoLink(tango, name=name)
         self.key = key_of(name)
         self._last: Reading | None = None
+        self._offered: tuple[float, Reading] | None = None
         self._stop_listening: Callable[[], None] | None = None
         super().__init__(name=name, parent=parent, kind=kind, tolerance=tolerance, **kwargs)
 
@@ -109,8 +119,15 @@ class TangoSignal(Signal):
         """The value last read or written; reads it where nothing is known."""
         return self._last.value if self._last is not None else self.get()
 
+    def offer(self, reading: Reading) -> None:
+        """Have the next `read` take this reading, which was made with those of other signals, if it comes at once."""
+        self._offered = (time.monotonic(), reading)
+
     def read(self) -> dict[str, dict[str, Any]]:
         """Value and time under the signal's key."""
+        offered, self._offered = self._offered, None
+        if offered is not None and is_of_now(self.link, offered[0]):
+            return self.reading_of(offered[1])
         return self.reading_of(self.link.read(self.attribute)[self.attribute])
 
     def reading_of(self, reading: Reading) -> dict[str, dict[str, Any]]:

@@ -11,12 +11,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 from ophyd.status import StatusBase
 
 from mamba.devices.attribute import Reading
-from mamba.devices.link import TangoLink, run_in_thread
+from mamba.devices.link import TangoLink
+from mamba.devices.workers import run_in_worker
 from mamba.errors import DeviceError, DeviceTimeout, DeviceUnreachable
 
 log = logging.getLogger(__name__)
@@ -48,6 +50,17 @@ class Status(StatusBase):
 
     __str__ = __repr__
 
+    def add_callback(self, callback: Callable[..., None]) -> None:
+        """Call `callback(status)` when it is done, or at once; ophyd's asks for the signature of each, which costs."""
+        if not isinstance(callback, FunctionType) or not callback.__code__.co_argcount:
+            super().add_callback(callback)
+            return
+        with self._lock:
+            if not self.done:
+                self._callbacks.append(callback)
+                return
+        callback(self)
+
     def watch(self, watcher: Watcher) -> None:
         """Call `watcher(name=, current=, initial=, target=, unit=, precision=, fraction=, …)` now and then."""
         self._watchers.append(watcher)
@@ -70,7 +83,7 @@ def finish_now(device: Any) -> Status:
 
 
 def run_for_status(status: Status, action: Callable[[], None], *, name: str) -> Status:
-    """Do `action` in a thread of its own; its end, or what it raises, ends the status."""
+    """Do `action` in a worker thread; its end, or what it raises, ends the status."""
 
     def act() -> None:
         try:
@@ -80,7 +93,7 @@ def run_for_status(status: Status, action: Callable[[], None], *, name: str) -> 
         else:
             status.set_finished()
 
-    run_in_thread(f"mamba {name}", act)
+    run_in_worker(name, act)
     return status
 
 
@@ -93,15 +106,16 @@ def wait_until(
     doing: str,
     look: Callable[[Readings], None] | None = None,
 ) -> Readings:
-    """Read `attributes` ("State" among them) until `is_over`; events of State hasten it. Returns the last readings.
+    """Read State until `is_over`; events of it hasten that. Returns the last readings.
 
     Args:
         link: the device.
-        is_over: decides on the readings.
-        attributes: what is read together each time.
+        is_over: decides on the readings, by State.
+        attributes: what is read together each time, "State" among them; at the first time State alone, since what is
+            over by then needs no more.
         timeout_s: longest time.
         doing: what is waited for, for the message ("reach 9 keV").
-        look: called with every readings.
+        look: called with all readings but the first.
 
     Raises:
         DeviceTimeout: not over in time; says what the device does now.
@@ -133,10 +147,11 @@ class _Wait:
     def run(self, wake: threading.Event) -> Readings:
         deadline = time.monotonic() + self.timeout_s
         pause, woken = _POLL_FIRST_S, True
+        read = self._read_state
         while True:
             wake.clear()
             proven = self.link.is_proven("State")
-            readings = self._read()
+            readings = self._try(read)
             if readings is not None and self.is_over(readings):
                 if proven and not woken and not wake.wait(_POLL_S):
                     self.link.doubt_events("State")
@@ -146,11 +161,22 @@ class _Wait:
                 raise self._too_late()
             pause = _POLL_PROVEN_S if proven else min(2 * pause, _POLL_S)
             woken = wake.wait(min(pause, remaining))
+            read = self._read_all
 
-    def _read(self) -> Readings | None:
+    def _read_state(self) -> Readings:
+        """State alone, by the quickest call."""
+        return {"State": Reading(self.link.state(), None, time.time())}
+
+    def _read_all(self) -> Readings:
+        readings = self.link.read(*self.attributes)
+        if self.look is not None:
+            self.look(readings)
+        return readings
+
+    def _try(self, read: Callable[[], Readings]) -> Readings | None:
         """The readings, None where the device did not answer but may come back."""
         try:
-            readings = self.link.read(*self.attributes)
+            readings = read()
         except DeviceUnreachable:
             now = time.monotonic()
             self.lost_since = self.lost_since or now
@@ -160,8 +186,6 @@ class _Wait:
         except DeviceTimeout:
             return None  # busy, perhaps; the deadline decides
         self.lost_since, self.last = None, readings
-        if self.look is not None:
-            self.look(readings)
         return readings
 
     def _too_late(self) -> DeviceError:

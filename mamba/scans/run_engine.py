@@ -20,13 +20,14 @@ from bluesky.utils import FailedPause, FailedStatus, PlanHalt, RequestAbort, Sig
 
 from mamba.config import Profile
 from mamba.devices.descriptors import record_objects_by_key
+from mamba.devices.upstream_costs import remove_scan_costs
 from mamba.errors import MambaError
 from mamba.scans.consumers import Consumer, GuardedConsumer, QueuedConsumer
 from mamba.scans.ending import act_in_main_thread_only, keep_reason
+from mamba.scans.grouped_reads import read_signals_together
 from mamba.scans.nexus import NexusWriter
 from mamba.scans.scan_numbers import ScanNumbers
 from mamba.scans.upstream_clock import measure_delays_monotonically
-from mamba.scans.upstream_costs import remove_plan_stack_cost
 from mamba.scans.verdict import VerdictKeeper
 
 _ASKED_ENDS = (asyncio.CancelledError, FailedPause, PlanHalt, RequestAbort)
@@ -67,6 +68,7 @@ class BeamlineRunEngine(RunEngine):
         self.log.logger.addFilter(_quiet_end)
         self.guards: dict[int, GuardedConsumer] = {}
         keep_reason(self)
+        read_signals_together(self)
         self.writer = NexusWriter(directory)
         self.verdicts = VerdictKeeper(self.writer.files_of)
         self.subscribe_quick(self.writer)
@@ -167,7 +169,7 @@ def make_run_engine(profile: Profile) -> BeamlineRunEngine:
     Files go to `profile.data.directory`, taken from the current directory when it is relative; it is made with the
     first run. `md` starts with beamline, facility, person and the versions of the packages involved.
     """
-    remove_plan_stack_cost()
+    remove_scan_costs()
     measure_delays_monotonically()
     record_objects_by_key()
     md: dict[str, Any] = {

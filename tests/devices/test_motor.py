@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+import tango
 from bluesky import protocols
 from bluesky.plans import rel_scan, scan
 
@@ -215,9 +216,88 @@ def test_a_relative_scan_returns_to_where_it_began(M, D, run):
     assert M.energy.position == pytest.approx(8.9, abs=1e-6)
 
 
+def test_a_state_that_the_server_polls_is_not_taken_from_its_cache(facility, slow):
+    """The cache still shows the state of before the move, which would be its end."""
+    server = facility.device(rig.NAME)
+    slow.link.write("Duration", 0.3)
+    server.poll_attribute("State", 3000)
+    server.set_source(tango.DevSource.CACHE)
+
+    def is_cached():
+        try:
+            return server.read_attribute("State").value.name == "ON"
+        except tango.DevFailed:  # no data yet
+            return False
+
+    try:
+        wait_until(is_cached, what="the cache is filled")
+        slow.move(1.0)
+        assert slow.position == pytest.approx(1.0)
+    finally:
+        server.stop_poll_attribute("State")
+
+
+@pytest.fixture
+def calls(slow, monkeypatch):
+    """What is asked of the slow motor's server, by the words for it."""
+    slow.link.write("Duration", 0.0)
+    kept: list[str] = []
+    tell = slow.link._tell
+    monkeypatch.setattr(
+        slow.link, "_tell", lambda action, request: (kept.append(action.split()[0]), tell(action, request))[1]
+    )
+    return kept
+
+
+def test_a_move_that_follows_another_makes_three_calls(slow, calls):
+    slow.move(0.5)
+    calls.clear()
+    slow.move(0.6)
+    assert calls == ["write", "read", "read"]
+
+
+def test_the_point_after_a_move_needs_no_call(slow, calls, monkeypatch):
+    monkeypatch.setattr("mamba.devices.signal._SAME_POINT_S", 60.0)
+    slow.move(0.5)
+    calls.clear()
+    reading = slow.read()
+    assert calls == []
+    assert {key: entry["value"] for key, entry in reading.items()} == {"M_slow": 0.5, "M_slow_setpoint": 0.5}
+    assert reading["M_slow"]["timestamp"] == pytest.approx(time.time(), abs=30)
+
+
+@pytest.mark.parametrize("change", ["write", "command", "time"])
+def test_a_reading_of_before_a_change_is_no_reading_of_the_point(slow, calls, monkeypatch, change):
+    monkeypatch.setattr("mamba.devices.signal._SAME_POINT_S", 0.0 if change == "time" else 60.0)
+    slow.move(0.5)
+    if change == "write":
+        slow.link.write("Position", 0.7)
+    elif change == "command":
+        slow.link.call("Stop")
+    calls.clear()
+    assert slow.read()["M_slow"]["value"] == pytest.approx(0.7 if change == "write" else 0.5)
+    assert calls == ["read"]
+
+
+def test_a_motor_that_somebody_moved_since_is_read_for_the_next_move(slow, calls, monkeypatch):
+    monkeypatch.setattr("mamba.devices.motor._REST_LIFE_S", 0.0)
+    slow.move(0.5)
+    calls.clear()
+    slow.move(0.6)
+    assert calls == ["read", "write", "read", "read"]
+
+
+def test_bluesky_triggers_neither_motor_nor_signal(M, D):
+    assert not isinstance(M.energy, protocols.Triggerable)
+    assert not isinstance(D.current, protocols.Triggerable)
+    assert isinstance(D.i0, protocols.Triggerable)
+
+
 def test_moves_leave_no_thread(M):
     M.sample_x.move(0.1)
     M.sample_x.move(0.2)
-    wait_until(
-        lambda: not [t for t in threading.enumerate() if t.name.startswith("mamba M.")], what="the threads of the moves"
-    )
+
+    def are_gone():
+        return not [thread for thread in threading.enumerate() if thread.name.startswith(("mamba M.", "mamba idle"))]
+
+    wait_until(are_gone, what="the threads of the moves")
