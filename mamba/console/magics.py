@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 
+from mamba.console.motion_magics import register_motion_magics
 from mamba.devices import iter_devices, read_device
 from mamba.errors import find_nearest
 
@@ -47,6 +48,7 @@ def register_magics(shell: InteractiveShell, session: ConsoleSession) -> None:
         failed = [f"{name}: {why}" for name, why in done["failed"].items()]
         print("\n".join([f"stopped: {', '.join(done['stopped']) or 'nothing moved'}", *failed]))  # noqa: T201  # as above
 
+    register_motion_magics(shell, session)
     shell.magics_manager.register_function(stop_all, "line", "stop_all")
     shell.magics_manager.register_function(mamba, "line", "mamba")
     shell.magics_manager.register_function(wa, "line", "wa")

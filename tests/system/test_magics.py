@@ -1,0 +1,98 @@
+"""The words of SPEC and Spock, typed as lines into the console of the virtual beamline."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.beamline_watch import BeamlineWatch
+from tests.support.facility import Facility
+
+
+@pytest.fixture
+def watch(beamline: Facility) -> Iterator[BeamlineWatch]:
+    with BeamlineWatch(beamline, "scan/") as watch:
+        watch.wait_idle()
+        yield watch
+
+
+def ask(watch: BeamlineWatch, line: str) -> str:
+    """Execute a line; what it wrote on the screen."""
+    since = watch.screen_bytes()
+    reply = watch.client.ask("cmd", cmd=line, origin="test", timeout_s=30)
+    assert reply.ok, reply.desc
+    return watch.read_screen(since)
+
+
+def refuse(watch: BeamlineWatch, line: str) -> str:
+    reply = watch.client.ask("cmd", cmd=line, origin="test", timeout_s=30)
+    assert not reply.ok
+    assert len(reply.desc.splitlines()) <= 5
+    return reply.desc
+
+
+def test_mv_and_mvr_without_a_percent_sign_although_they_are_plans(watch: BeamlineWatch) -> None:
+    x, y = watch.device("vbl/axis/sample_x"), watch.device("vbl/axis/sample_y")
+    ask(watch, "mv M.sample_x 1.5 M.sample_y -0.5")
+    assert (x.Position, y.Position) == (pytest.approx(1.5), pytest.approx(-0.5))
+    ask(watch, "%mvr M.sample_x 2*0.25")
+    assert x.Position == pytest.approx(2.0)
+    ask(watch, "RE(mv(M.sample_x, 0))")
+    assert x.Position == pytest.approx(0.0)
+    ask(watch, "mv M.shutter open")
+    assert str(watch.device("vbl/shutter/1").state()) == "OPEN"
+    ask(watch, "mv M.shutter closed")
+
+
+def test_umv_shows_the_position_on_one_line(watch: BeamlineWatch) -> None:
+    shown = ask(watch, "M.sample_x.velocity.put(5); None")
+    shown = ask(watch, "umv M.sample_x 3")
+    found = [float(text) for text in re.findall(r"M\.sample_x (-?\d+\.\d+) mm", shown)]
+    assert len(found) >= 2
+    assert found == sorted(found)
+    assert found[-1] == pytest.approx(3.0, abs=0.2)
+
+
+def test_wm_tells_where_with_limits_and_state(watch: BeamlineWatch) -> None:
+    shown = ask(watch, "wm M.sample_x M.shutter")
+    assert re.search(r"position +set point +low limit +high limit +unit +state", shown)
+    assert re.search(r"M\.sample_x +\S+ +\S+ +-25 +25 +mm +(ON|ALARM)", shown)
+    assert "M.energy" in ask(watch, "%wm M")
+
+
+def test_ct_counts_and_leaves_the_count_time_as_it_was(watch: BeamlineWatch) -> None:
+    i0 = watch.device("vbl/counter/i0")
+    before = i0.IntegrationTime
+    shown = ask(watch, "ct 0.05")
+    assert re.search(r"D\.i0 +\d", shown)
+    assert re.search(r"D\.i1 +\d", shown)
+    shown = ask(watch, "%ct 0.05 D.i1")
+    assert "D.i0 " not in shown.partition("ct 0.05 D.i1")[2]
+    assert i0.IntegrationTime == before
+    watch.collect()
+    assert not [notice for notice in watch.notices if notice["typ"] == "scan/start"]  # no run was opened
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("%mv M.sample_x", "write motors and numbers in turn"),
+        ("%mv M.sampel_x 3", "M.sampel_x: no such device"),
+        ("%mv M.sample_x 99", "M.sample_x: cannot go to 99 mm"),
+        ("%mv M.sample_y 1 M.sample_x 99", "M.sample_x: cannot go to 99 mm"),
+        ("%mv M.sample_x nan", "M.sample_x: cannot be 'nan'"),
+        ("%mv M.sample_x 3+", "'3+' is no position"),
+        ("%mv M 3", "M is a group"),
+        ("%wm", "name the motors"),
+        ("%ct -1", "count for more than 0 s"),
+        ("%ct M.sample_x", "M.sample_x cannot count"),
+        ("%stop_all M.sample_x", "takes no words"),
+    ],
+)
+def test_what_cannot_be_is_one_clear_error_and_nothing_moves(watch: BeamlineWatch, line: str, expected: str) -> None:
+    axes = watch.device("vbl/axis/sample_x"), watch.device("vbl/axis/sample_y")
+    before = [axis.Position for axis in axes]
+    assert expected in refuse(watch, line)
+    assert [axis.Position for axis in axes] == before
