@@ -1,4 +1,4 @@
-"""The embedded Tango database: PyDatabaseds on one SQLite file in WAL mode, on loopback."""
+"""The embedded Tango database: PyDatabaseds with what it lacks, on one SQLite file in WAL mode, on loopback."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOOPBACK = "127.0.0.1"
 
 def make_command(port: int) -> tuple[str, ...]:
     """The command line of a database on `port` of loopback."""
-    return (sys.executable, "-m", "databaseds.database", "--host", LOOPBACK, "--port", str(port), "2")
+    return (sys.executable, "-m", "mamba.facility.embedded_database", "--host", LOOPBACK, "--port", str(port), "2")
 
 
 def is_ready(log: str) -> bool:

@@ -18,6 +18,7 @@ from typing import TypeVar
 import tango
 
 _PORT = re.compile(r"Database DS listening on:.*, port=(\d+)\.")
+_DATABASE = (sys.executable, "-m", "mamba.facility.embedded_database")
 _START_TIMEOUT_S = 20.0
 
 TANGO_PROGRAMS = Path(sys.prefix) / "debian/usr/lib/tango"
@@ -86,9 +87,8 @@ class TangoFacility:
 
     def _start_database(self) -> tuple[Process, int]:
         file = self.folder / "tango.sqlite"
-        program = str(Path(sys.executable).with_name("PyDatabaseds"))
         process = Process(
-            [program, "--host", "127.0.0.1", "--port", "0", "--print-host-port", "2"],
+            [*_DATABASE, "--host", "127.0.0.1", "--port", "0", "--print-host-port", "2"],
             environment={**os.environ, "TANGO_HOST": "127.0.0.1:0", "PYTANGO_DATABASE_NAME": str(file)},
             log=self.folder / "database.log",
         )
