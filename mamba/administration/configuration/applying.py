@@ -112,7 +112,7 @@ def _roll_back(
             {key: live[key] for key in touched if key in live}, {key: before[key] for key in touched if key in before}
         )
         write_changes(database, back, live)
-        tell_servers(database, host, back)
+        tell_servers(database, host, back, is_putting_back=True)
         _settle(database, back)
     except (tango.DevFailed, ConfigurationError) as error:
         seen = read_reason(error) if isinstance(error, tango.DevFailed) else error.seen

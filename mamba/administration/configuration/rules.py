@@ -20,17 +20,8 @@ from mamba.administration.configuration.wanted import Wanted
 from mamba.errors import ConfigurationError, find_nearest
 
 _NUMBERS = [
-    "min_value",
-    "max_value",
-    "min_alarm",
-    "max_alarm",
-    "min_warning",
-    "max_warning",
-    "delta_val",
-    "abs_change",
-    "rel_change",
-    "archive_abs_change",
-    "archive_rel_change",
+    *("min_value", "max_value", "min_alarm", "max_alarm", "min_warning", "max_warning", "delta_val"),
+    *("abs_change", "rel_change", "archive_abs_change", "archive_rel_change"),
 ]
 _MILLISECONDS = ["delta_t", "event_period", "archive_period"]
 ATTRIBUTE_KEYS = (

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import tango
 
+from mamba.administration.configuration.database import read_reason
 from mamba.administration.configuration.difference import Change
 from mamba.administration.configuration.entries import (
     ATTRIBUTE,
@@ -45,8 +46,12 @@ def _connect(host: str, device: str) -> tango.DeviceProxy:
     return proxy
 
 
-def tell_servers(database: tango.Database, host: str, changes: list[Change]) -> list[str]:
+def tell_servers(
+    database: tango.Database, host: str, changes: list[Change], *, is_putting_back: bool = False
+) -> list[str]:
     """Tell running devices what changed; returns what is not in force yet, one line a device.
+
+    While a failed apply is put back a refusal becomes such a line: what was refused once is refused again.
 
     Raises:
         tango.DevFailed: a server refused a configuration; those before it have taken theirs.
@@ -63,7 +68,12 @@ def tell_servers(database: tango.Database, host: str, changes: list[Change]) -> 
         elif DEVICE in kinds:
             notes.append(f"{device}: in force when its server is restarted")
         elif device in exported:
-            notes += _tell_device(host, device, found)
+            try:
+                notes += _tell_device(host, device, found)
+            except tango.DevFailed as failed:
+                if not is_putting_back:
+                    raise
+                notes.append(f"{device}: {read_reason(failed)}")
     return notes
 
 
@@ -108,13 +118,13 @@ def _set_field(info: tango.AttributeInfoEx, name: str, lines: tuple[str, ...]) -
 
 
 def _tell_polling(host: str, proxy: tango.DeviceProxy, changes: Iterable[Change]) -> None:
-    admin = _connect(host, proxy.adm_name())
+    admin = _connect(host, "dserver/" + proxy.adm_name().rpartition("dserver/")[2])  # it may come with its host
     for change in changes:
         _, kind, name = change.entry.names
         target = [proxy.dev_name(), kind, name]
-        if change.after is None:
+        is_polled = proxy.is_attribute_polled(name) if kind == "attribute" else proxy.is_command_polled(name)
+        if change.after is None and is_polled:
             admin.command_inout("RemObjPolling", target)
-        else:
-            is_polled = proxy.is_attribute_polled(name) if kind == "attribute" else proxy.is_command_polled(name)
+        elif change.after is not None:
             verb = "UpdObjPollingPeriod" if is_polled else "AddObjPolling"
             admin.command_inout(verb, ([int(change.after.values[0])], target))
