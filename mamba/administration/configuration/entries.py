@@ -43,7 +43,9 @@ class Entry:
 
     @property
     def is_private(self) -> bool:
-        """Whether the server itself keeps it, as the last set point of a memorized attribute (`__value`)."""
+        """Whether the server itself keeps it: the set point of a memorized attribute, which thread polls what."""
+        if self.kind == PROPERTY:
+            return self.names[-1].lower() == "polling_threads_pool_conf"
         return self.kind == ATTRIBUTE and self.names[-1].startswith("__")
 
 

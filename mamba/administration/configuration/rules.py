@@ -98,7 +98,7 @@ def _check_property(wanted: Wanted, entry: Entry, live: Snapshot, declared: Decl
     wants = said or ("number" if _is_number(default) else "string")
     if not all(TYPES[wants](line) for line in entry.values):
         by = f"classes.{class_name}.types" if said else f"the running server, whose default is {default}"
-        remedy = f"a {wants}; so says {by}"
+        remedy = f"{'an' if wants == 'integer' else 'a'} {wants}; so says {by}"
         raise _refuse(wanted, entry, remedy if said else f"{remedy} (other: 'string' in classes.CLASS.types)")
     if known and not default and name.lower() not in {key.lower() for key in known} and entry.key not in live:
         nearest = find_nearest(name, list(known))

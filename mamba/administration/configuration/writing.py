@@ -35,7 +35,7 @@ def choose_servers(live: Snapshot, patterns: tuple[str, ...]) -> Snapshot:
     kept = {s for s, e in devices.items() if any(fnmatch(e.values[0].lower(), p.lower()) for p in patterns or ("*",))}
     servers = {devices[s].values[0].lower() for s in kept}
     kept |= {f"server {server}" for server in servers} | {f"class {devices[s].values[1].lower()}" for s in kept}
-    return {key: e for key, e in live.items() if e.subject in kept and not e.is_private}
+    return {key: e for key, e in live.items() if e.subject in kept - {"class dserver"} and not e.is_private}
 
 
 def make_tree(snapshot: Snapshot) -> Tree:
