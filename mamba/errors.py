@@ -10,6 +10,8 @@
     │   ├── NotRunning            not-running
     │   ├── PortTaken             port-taken
     │   └── ServerFailed          server-failed
+    ├── ConfigurationError        configuration-failed   Tango's configuration as files
+    │   └── ConfigurationMoved    configuration-moved    the database is not what the plan was made for
     ├── WireError                 wire-failed        between a client and the session host
     │   ├── BadRequest            bad-request
     │   ├── UnknownVerb           unknown-verb
@@ -132,6 +134,18 @@ class ServerFailed(FacilityError):
     """A process of the facility did not start, or ended; names its log."""
 
     code = "server-failed"
+
+
+class ConfigurationError(MambaError):
+    """Tango's configuration cannot be read, planned or written; names the file and its line, or the device."""
+
+    code = "configuration-failed"
+
+
+class ConfigurationMoved(ConfigurationError):
+    """The database is not what the plan was made for; nothing was written."""
+
+    code = "configuration-moved"
 
 
 class WireError(MambaError):

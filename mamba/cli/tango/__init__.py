@@ -9,6 +9,11 @@ from mamba.cli.lazy_group import LazyGroup
 # name: (module, its one line in the help)
 _COMMANDS = {
     "events": ("mamba.cli.tango.events", "Say which attributes send change events, and mend advice for the rest."),
+    "pull": ("mamba.cli.tango.configuration", "Write what the database keeps as a file."),
+    "diff": ("mamba.cli.tango.configuration", "Say how the database differs from a file."),
+    "plan": ("mamba.cli.tango.configuration", "Say exactly what a file would change."),
+    "apply": ("mamba.cli.tango.configuration", "Write a plan or a file to the database and the servers that run."),
+    "undo": ("mamba.cli.tango.configuration", "Take an apply back."),
 }
 
 
