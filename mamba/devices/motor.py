@@ -169,7 +169,7 @@ class Motor(TangoDevice):
                 self.link.call("Stop")
 
         def look(readings: Readings) -> None:
-            current = readings[self._attribute].value
+            current = self.readback.value_of(readings[self._attribute])
             left = min(1.0, abs((target - current) / (target - start))) if target != start else 0.0
             order.status.report(
                 name=self.name, current=current, initial=start, target=target, unit=info.unit,
@@ -196,11 +196,11 @@ class Motor(TangoDevice):
         """Where a move begins: where our last one ended a moment ago, else what is read."""
         if self._rest is not None and time.monotonic() - self._rest[0] < _REST_LIFE_S:
             return float(self._rest[1].value)
-        return float(self.link.read(self._attribute)[self._attribute].value)
+        return float(self.readback.value_of(self.link.read(self._attribute)[self._attribute]))
 
     def _judge(self, order: _Order, start: float, readings: Readings) -> None:
         target, info = order.target, self.readback.info
-        reached = readings[self._attribute].value
+        reached = self.readback.value_of(readings[self._attribute])
         state = readings["State"].value
         self._refuse_fault(state, f"reach {info.show(target)}")
         if order.stopped or (order.stopped is None and abs(reached - target) <= self._allow(start, target)):
