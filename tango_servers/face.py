@@ -6,16 +6,19 @@ A refusal is a Tango error whose reason is one of Tango's own (`API_WAttrOutside
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import cast
+from typing import ClassVar, cast
 
 import tango
-from tango import DevState
-from tango.server import Device
+from tango import AttrQuality, AttrWriteType, DevState, DispLevel
+from tango.server import Device, attribute
 
 from mamba.errors import BadValue, LimitExceeded, MambaError
+from tango_servers.faults import ANSWER_S, NONE, check_fault, end_process
 from tango_servers.launch import get_truth, memory
 from tango_servers.truth import TruthRecord
 
@@ -32,7 +35,12 @@ class Face(Device):
     Attributes:
         deciding: held while the model and State change together: commands and the pacer both do that. Events are
             pushed only after it is free again, because pushing waits for the lock that commands hold.
+        faults: the faults that this class can simulate, by their words in `tango_servers.faults`.
     """
+
+    faults: ClassVar[tuple[str, ...]] = ("timeout", "offline")
+    _fault = NONE
+    _said = ""
 
     def init_device(self) -> None:
         """Read the properties, announce that State and Status are pushed."""
@@ -40,6 +48,11 @@ class Face(Device):
         if not hasattr(self, "deciding"):
             self.deciding = threading.Lock()
         self.announces("State", "Status")
+
+    def always_executed_hook(self) -> None:
+        """Before every call: with the fault `timeout`, keep the client waiting for longer than it does."""
+        if self._fault == "timeout":
+            time.sleep(ANSWER_S)
 
     def delete_device(self) -> None:
         """End of the server, Init, or restart: save the set points now."""
@@ -59,7 +72,9 @@ class Face(Device):
         """Set State and Status; `push_state` tells the clients."""
         self.set_state(state)
         prefix = f"{self.get_name()}: "
-        self.set_status(prefix + text.removeprefix(prefix))
+        self._said = text.removeprefix(prefix)
+        simulated = "" if self._fault == NONE else f"; simulated fault: {self._fault}"
+        self.set_status(prefix + self._said + simulated)
 
     def push_state(self) -> None:
         """Send State and Status to who subscribed."""
@@ -113,6 +128,53 @@ class Face(Device):
         except tango.DevFailed as failure:
             # Tango shows no set point outside the limits; they were narrowed since, and State says so.
             self.warn_stream("%s", f"{attribute}: no set point shown: {failure.args[0].desc}")
+
+    # Faults on purpose.
+
+    @attribute(
+        dtype=str,
+        access=AttrWriteType.READ_WRITE,
+        display_level=DispLevel.EXPERT,
+        label="Simulated fault",
+        unit="",
+        doc="How this simulation misbehaves on purpose: one word of Faults, or none. Forgotten with the server.",
+    )
+    def Fault(self) -> str:
+        """The simulated fault; `none` if there is none."""
+        return self._fault
+
+    @Fault.write  # type: ignore[no-redef]  # PyTango's way to write the setter
+    def Fault(self, fault: str) -> None:
+        """Misbehave from now on, or behave again."""
+        with self.refusing("write_Fault"):
+            check_fault(self.get_name(), fault, self.faults)
+        before, self._fault = self._fault, fault
+        self.apply_fault(before)
+        with self.deciding:
+            self.show(self.get_state(), self._said)
+        self.warn_stream("%s", f"simulated fault: {fault}")
+        self.push_state()
+        if fault == "offline":
+            end_process()
+
+    @attribute(
+        dtype=(str,),
+        max_dim_x=16,
+        display_level=DispLevel.EXPERT,
+        label="Faults",
+        unit="",
+        doc="Faults that this device can simulate.",
+    )
+    def Faults(self) -> list[str]:
+        """Faults that this device can simulate."""
+        return list(self.faults)
+
+    def apply_fault(self, before: str) -> None:
+        """Hand the new fault to the model; `before` ended just now."""
+
+    def as_read(self, value: float) -> float | tuple[float, float, AttrQuality]:
+        """`value` for the client, or with the fault `nan` not a number of quality INVALID."""
+        return (math.nan, time.time(), AttrQuality.ATTR_INVALID) if self._fault == "nan" else value
 
     @contextmanager
     def refusing(self, what: str) -> Iterator[None]:

@@ -13,6 +13,7 @@ Check = tuple[Literal["ok", "broken", "note"], str, str]
 _EXTRAS = {
     "windows": ("PyQt5", "taurus", "pyqtgraph"),
     "data-worker": ("ray", "hdf5plugin"),
+    "epics": ("epics",),
     "science": ("scipy", "matplotlib", "nexusformat", "xraydb"),
 }
 

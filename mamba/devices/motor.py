@@ -180,7 +180,7 @@ class Motor(TangoDevice):
             self._order(order)
 
         def look(readings: Readings) -> None:
-            current = readings[self._attribute].value
+            current = self.readback.value_of(readings[self._attribute])
             left = min(1.0, abs((target - current) / (target - start))) if target != start else 0.0
             order.status.report(
                 name=self.name, current=current, initial=start, target=target, unit=info.unit,
@@ -198,7 +198,7 @@ class Motor(TangoDevice):
                 look=look,
                 holds=lambda readings: abs(readings[self._attribute].value - target) <= self._allow(start, target),
             )
-        except (DeviceTimeout, DeviceUnreachable):
+        except DeviceError:  # late, lost, or without a position: nobody can say where it would end
             self._give_up(order)
             raise
         # Tango looks at State after the other attributes: the position that came with it may be of before the end
@@ -249,11 +249,11 @@ class Motor(TangoDevice):
         rest = self._rest
         if rest is not None and time.monotonic() - rest[0] < _REST_LIFE_S and rest[2] == self.link.generation:
             return float(rest[1].value)
-        return float(self.link.read(self._attribute)[self._attribute].value)
+        return float(self.readback.value_of(self.link.read(self._attribute)[self._attribute]))
 
     def _judge(self, order: _Order, start: float, readings: Readings) -> None:
         target, info = order.target, self.readback.info
-        reached = readings[self._attribute].value
+        reached = self.readback.value_of(readings[self._attribute])
         state = readings["State"].value
         self._refuse_fault(state, f"reach {info.show(target)}")
         if order.stopped or (order.stopped is None and abs(reached - target) <= self._allow(start, target)):

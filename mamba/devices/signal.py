@@ -20,7 +20,7 @@ from mamba.devices.descriptors import record_objects_by_key
 from mamba.devices.link import TangoLink
 from mamba.devices.names import key_of
 from mamba.devices.waiting import Status, finish_now, run_for_status
-from mamba.errors import BadValue, DeviceTimeout, LimitExceeded
+from mamba.errors import BadValue, DeviceFault, DeviceTimeout, LimitExceeded
 
 _POLL_S = 0.02
 _SAME_POINT_S = 0.01
@@ -109,7 +109,17 @@ class TangoSignal(Signal):
         return self.value_of(self.link.read(self.attribute)[self.attribute])
 
     def value_of(self, reading: Reading) -> Any:
-        """The signal's value out of a reading of its attribute, which is remembered."""
+        """The signal's value out of a reading of its attribute, which is remembered.
+
+        Raises:
+            DeviceFault: the device says that it has no value now (quality INVALID): nothing that could be recorded.
+        """
+        if reading.value is None and reading.quality == "ATTR_INVALID":
+            raise DeviceFault(
+                f"{self.name}: has no value now",
+                seen=f"{self.link.device} gives {self.attribute} the quality INVALID",
+                remedy=f"look at {self.link.device} and what it says in Status",
+            )
         self._last, self._last_from = reading, self.link.generation
         self._readback = reading.set_value if self.part == "set" else reading.value
         self._metadata["timestamp"] = reading.time_s

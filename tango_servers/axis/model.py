@@ -13,11 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mamba.errors import BadValue, DeviceError, LimitExceeded
-from tango_servers.motion import Trajectory, plan_move, plan_stop
+from tango_servers.motion import Phase, Trajectory, plan_move, plan_stop
 
 Clock = Callable[[], float]
 
 _REMEMBERED_MOVES = 256
+_STUCK_S = 1e6
+_SLOWER = 10.0
+_FOLLOWING_ERROR = 0.1  # of the way
 _ABORT_FACTOR = 5.0  # an abort brakes harder than a stop, as drives do
 
 
@@ -31,6 +34,7 @@ class AxisModel:
         acceleration_s: time from rest to `max_speed` (s).
         backlash: every move ends in the direction of its sign, from at least its size away; 0 turns that off.
         encoder_resolution: size of one encoder step (unit).
+        fault: "stuck", "slow", "following-error", or another word for none of them; see `tango_servers.faults`.
         order_s: when the last move was ordered; later than that came at most stops.
     """
 
@@ -42,6 +46,7 @@ class AxisModel:
     acceleration_s: float = 0.1
     backlash: float = 0.0
     encoder_resolution: float = 0.0001
+    fault: str = ""
     order_s: float = 0.0
     _moves: deque[Trajectory] = field(default_factory=lambda: deque(maxlen=_REMEMBERED_MOVES))
 
@@ -118,16 +123,21 @@ class AxisModel:
                 seen=f"it is moving to {self.trajectory.target:g}",
                 remedy="wait until State is ON, or call Stop first",
             )
-        move = plan_move(
-            self.clock(),
-            self.trajectory.target,
-            self._waypoints(target),
-            max_speed=self.max_speed,
-            acceleration=self.max_speed / self.acceleration_s,
-        )
+        move = self._plan(target)
         self._moves.append(move)
         self.order_s = move.start_s
         return move
+
+    def _plan(self, target: float) -> Trajectory:
+        start = self.trajectory.target
+        if self.fault == "stuck":
+            return Trajectory(self.clock(), start, start, (Phase(_STUCK_S, 0.0, 0.0),))
+        if self.fault == "following-error":
+            target = start + (1.0 - _FOLLOWING_ERROR) * (target - start)
+        speed = self.max_speed / _SLOWER if self.fault == "slow" else self.max_speed
+        return plan_move(
+            self.clock(), start, self._waypoints(target), max_speed=speed, acceleration=speed / self.acceleration_s
+        )
 
     def check(self, target: float) -> None:
         """Refuse a set point that `move` would refuse for its value."""

@@ -57,6 +57,7 @@ class MotionFace(Face):
 
     moved: ClassVar[str] = "Position"
     followed: ClassVar[tuple[str, ...]] = ("Position",)
+    faults: ClassVar[tuple[str, ...]] = ("stuck", "slow", "following-error", "timeout", "nan", "offline")
 
     def init_device(self) -> None:
         """Stand, read the properties, take up the place kept from the last time (without moving)."""
@@ -65,6 +66,7 @@ class MotionFace(Face):
         if not hasattr(self, "model"):
             self._order: tuple[float, float] | None = None  # from, to; None when nothing was ordered
             self._stopped = False
+            self._missed: float | None = None  # the target that the last move did not reach
             self._set_up_model()
         self._pushed_s = 0.0
         self._pacer = Pacer(self.get_name(), self._tick, self.fail)
@@ -135,6 +137,7 @@ class MotionFace(Face):
                 raise self._unusable
             with self.deciding:
                 self.mechanism.move(target)
+                self._missed = None
                 self._order, self._stopped = (origin, target), False
                 self.show(DevState.MOVING, f"moves from {origin:.6g} to {target:.6g}")
         self.push_state()
@@ -164,6 +167,8 @@ class MotionFace(Face):
                 return False
             (origin, target), self._order = self._order, None
             place = self.heading()
+            if self.drive.fault == "following-error" and not self._stopped:
+                self._missed = target
             memory.keep(self.get_name(), self.moved, place)
             self._record(origin, target, place)
             self._show_standing()
@@ -187,10 +192,18 @@ class MotionFace(Face):
             self.show(DevState.FAULT, str(self._unusable))
         elif not self.mechanism.within_limits:
             self.show(DevState.ALARM, f"stands at {place}, outside its limits; move it back between them")
+        elif self._missed is not None:
+            self.show(DevState.ALARM, f"following error: stands at {place}, was ordered to {self._missed:.6g}")
         elif self._stopped:
             self.show(DevState.ON, f"was stopped at {place}; ready")
         else:
             self.show(DevState.ON, f"stands at {place}; ready")
+
+    def apply_fault(self, before: str) -> None:
+        """Hand the fault to the drive; what was stuck is let go where it stands."""
+        self.drive.fault = self._fault
+        if before == "stuck":
+            self._brake(hard=True)
 
     def _push_values(self) -> None:
         for name, value in self.followed_values().items():

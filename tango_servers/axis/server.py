@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tango import AttrWriteType
+from tango import AttrQuality, AttrWriteType
 from tango.server import attribute, device_property
 
 from tango_servers.axis.model import AxisModel
@@ -86,9 +86,9 @@ class Axis(MotionFace):
         doc="Position of the axis; writing it starts a move and returns at once. After a restart the axis stands where "
         "its last move ended.",
     )
-    def Position(self) -> float:
+    def Position(self) -> float | tuple[float, float, AttrQuality]:
         """Position (unit of the axis)."""
-        return self.where()
+        return self.as_read(self.where())
 
     @Position.write  # type: ignore[no-redef]  # PyTango's way to write the setter
     def Position(self, target: float) -> None:

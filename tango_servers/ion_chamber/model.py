@@ -33,6 +33,7 @@ class IonChamberModel:
         expect: expected counts between two past times.
         integration_s: how long one count takes (s).
         seed: of the noise; None takes one from the operating system.
+        stuck: whether the next count never comes to its end; see `tango_servers.faults`.
     """
 
     name: str = "ion chamber"
@@ -40,6 +41,7 @@ class IonChamberModel:
     expect: Expectation = lambda start_s, end_s: 0.0
     integration_s: float = 0.1
     seed: int | None = None
+    stuck: bool = False
     _random: np.random.Generator = field(init=False)
 
     def __post_init__(self) -> None:
@@ -101,7 +103,7 @@ class IonChamberModel:
         self._refuse_while_counting("start a count")
         with self._lock:
             self._start_s = self._seen_s = self.clock()
-            self._end_s = self._start_s + self.integration_s
+            self._end_s = math.inf if self.stuck else self._start_s + self.integration_s
             self._counts = 0
             self._counting = True
         return self._end_s

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from typing import ClassVar
 
-from tango import AttrWriteType, DevState
+from tango import AttrQuality, AttrWriteType, DevState
 from tango.server import attribute, command, device_property
 
 from mamba.errors import BadValue
@@ -18,6 +19,8 @@ class IonChamber(Face):
     """An ion chamber with its counter: Start counts for IntegrationTime; State is RUNNING meanwhile."""
 
     DEVICE_CLASS_DESCRIPTION = __doc__
+
+    faults: ClassVar[tuple[str, ...]] = ("stuck", "timeout", "nan", "offline")
 
     SteadyRate = device_property(
         dtype=float, default_value=1e5, doc="Counts per second of a chamber that stands in no virtual beamline."
@@ -56,6 +59,12 @@ class IonChamber(Face):
         """Where the counts come from; a virtual beamline gives its light. BadValue for a wrong property."""
         rate = float(self.SteadyRate)
         return lambda start_s, end_s: rate * (end_s - start_s)
+
+    def apply_fault(self, before: str) -> None:
+        """A stuck counter counts without end; let go, it is idle with what it counted."""
+        self.model.stuck = self._fault == "stuck"
+        if before == "stuck":
+            self.Stop()
 
     def read_energy(self) -> float | None:
         """Energy (keV) at the end of the last count, for the truth record; None where there is no monochromator."""
@@ -166,9 +175,9 @@ class IonChamber(Face):
         format="%.0f",
         doc="Counts of the last count, or of the running one.",
     )
-    def Value(self) -> float:
+    def Value(self) -> float | tuple[float, float, AttrQuality]:
         """Counts."""
-        return float(self.model.counts)
+        return self.as_read(float(self.model.counts))
 
     @attribute(dtype=float, label="Rate", unit="1/s", format="%.4e", doc="Value divided by ElapsedTime.")
     def Rate(self) -> float:

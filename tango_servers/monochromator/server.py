@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tango import AttrWriteType
+from tango import AttrQuality, AttrWriteType
 from tango.server import attribute, device_property
 
 from tango_servers.axis.model import AxisModel
@@ -104,9 +104,9 @@ class Monochromator(MotionFace):
         doc="Photon energy; writing it starts a move and returns at once. After a restart the monochromator stands "
         "where its last move ended.",
     )
-    def Energy(self) -> float:
+    def Energy(self) -> float | tuple[float, float, AttrQuality]:
         """Photon energy (keV)."""
-        return self.where()
+        return self.as_read(self.where())
 
     @Energy.write  # type: ignore[no-redef]  # PyTango's way to write the setter
     def Energy(self, target: float) -> None:

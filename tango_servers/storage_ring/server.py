@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tango import DevState
+from typing import ClassVar
+
+from tango import AttrQuality, DevState
 from tango.server import attribute, device_property
 
 from mamba.errors import BadValue
@@ -15,6 +17,8 @@ class StorageRing(Face):
     """The storage ring as a beamline sees it: current, lifetime and mode, read only."""
 
     DEVICE_CLASS_DESCRIPTION = __doc__
+
+    faults: ClassVar[tuple[str, ...]] = ("timeout", "nan", "offline")
 
     FullCurrent = device_property(dtype=float, default_value=200.0, doc="Current after each top-up (mA).")
     BeamLifetime = device_property(dtype=float, default_value=10.0, doc="Beam lifetime (h).")
@@ -53,9 +57,9 @@ class StorageRing(Face):
         polling_period=1000,
         doc="Stored current. Polled once a second; below 10 mA State is ALARM.",
     )
-    def Current(self) -> float:
+    def Current(self) -> float | tuple[float, float, AttrQuality]:
         """Stored current (mA)."""
-        return self.model.current_ma
+        return self.as_read(self.model.current_ma)
 
     @attribute(dtype=float, label="Lifetime", unit="h", format="%.2f", doc="Beam lifetime.")
     def Lifetime(self) -> float:

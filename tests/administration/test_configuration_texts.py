@@ -61,8 +61,8 @@ def refuse(folder: Path, text: str) -> str:
         (HEAD + "        properties: {Axis: {a: 1}}\n", "a text or a number is wanted here"),
         (
             HEAD + "        properties: {Velocity: fast}\n",
-            "site.yaml line 6: a/b/c Velocity: cannot be used\n  seen: 'fast'\n  do:   write a number; so says the running"
-            " server, whose default is 1.5 (other: 'string' in classes.CLASS.types)",
+            "site.yaml line 6: a/b/c Velocity: cannot be used\n  seen: 'fast'\n  do:   write a number; so says the"
+            " running server, whose default is 1.5 (other: 'string' in classes.CLASS.types)",
         ),
         (HEAD + "        properties: {Velocty: 1}\n", "unknown property 'Velocty'\n  do:   did you mean 'Velocity'?"),
         (

@@ -9,7 +9,7 @@ import pytest
 
 from mamba.errors import ZError
 from tests.epics.conftest import AXIS
-from tests.support.session_host import HostUnderTest
+from tests.support.session_host import HostUnderTest, wait_until
 
 RECORD = """
 documents = []
@@ -87,7 +87,7 @@ def test_the_frame_itself_is_there(host: HostUnderTest) -> None:
 def test_positions_of_epics_motors_are_shown_at_the_prompt(host: HostUnderTest) -> None:
     host.client.request("cmd", cmd="RE(mv(M.m2, 1.25))")
     host.client.request("cmd", cmd="%wa")
-    assert re.search(r"M\.m2 +1\.25 mm +\[-20, 20\]", host.transcript)
+    wait_until(lambda: re.search(r"M\.m2 +1\.25 mm +\[-20, 20\]", host.transcript), what="wa's line")
 
 
 ASYNCHRONOUS = """
@@ -107,8 +107,8 @@ class Encoder(StandardReadable):
         super().__init__()
 
 with init_devices(set_name=False):
-    D.soft = Soft()
-    D.encoder = Encoder(ADDRESS)
+    soft, encoder = Soft(), Encoder(ADDRESS)
+D.update(soft=soft, encoder=encoder)
 record_without_dots(D.soft, "D.soft")
 record_without_dots(D.encoder, "D.encoder")
 """

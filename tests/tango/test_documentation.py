@@ -21,7 +21,7 @@ CLASSES = [Axis, Camera, IonChamber, Monochromator, Shutter, StorageRing]
 CLASSES += [virtual.IonChamber, virtual.Monochromator, virtual.Shutter, virtual.StorageRing]
 
 WITHOUT_UNIT = {"Mode", "IsOpen", "OverflowPolicy", "Transport", "PixelFormat", "DataEndpoint", "DataFormat"}
-WITHOUT_UNIT |= {"ArmId", "FramesRequested"}
+WITHOUT_UNIT |= {"ArmId", "FramesRequested", "Fault", "Faults"}
 SETTINGS = {"Velocity", "Acceleration", "ExposureTime", "AcquisitionPeriod", "IntegrationTime", "FramesRequested"}
 
 

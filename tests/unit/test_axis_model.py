@@ -183,3 +183,19 @@ def test_limits_narrowed_around_it_are_noticed() -> None:
     assert axis.within_limits
     axis.upper = 2.0
     assert not axis.within_limits
+
+
+@pytest.mark.parametrize(
+    ("fault", "after_s", "place", "moving"),
+    [("", 3.0, 2.0, False), ("slow", 3.0, None, True), ("stuck", 1e4, 0.0, True), ("following-error", 3.0, 1.8, False)],
+)
+def test_faults_on_purpose(fault: str, after_s: float, place: float | None, moving: bool) -> None:
+    now = [100.0]
+    axis = AxisModel(clock=lambda: now[0], fault=fault)
+    axis.move(2.0)
+    now[0] += after_s
+    assert axis.moving is moving
+    assert 0.0 < axis.position < 0.5 if place is None else axis.position == pytest.approx(place)
+    axis.stop()
+    now[0] += 10.0
+    assert not axis.moving

@@ -28,6 +28,7 @@ NAMES = {
         "reach_of",
         "read_device",
         "record_without_dots",
+        "stop_beyond",
     ],
     "mamba.scans": [
         "BeamlineRunEngine",
