@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import tango
 from tango import AttrQuality, AttrWriteType, DevState, DispLevel
@@ -80,6 +80,20 @@ class Face(Device):
         """Send State and Status to who subscribed."""
         self.push_change_event("State")
         self.push_change_event("Status")
+
+    def push_change_event(self, *event: Any) -> None:
+        """As Tango's, but while a long call holds the device it waits for its end: Tango gives up after three seconds.
+
+        An event of our own that was given up would be lost, and with it the end of a move.
+        """
+        while True:
+            try:
+                super().push_change_event(*event)
+            except tango.DevFailed as failure:
+                if failure.args[0].reason != "API_CommandTimedOut":
+                    raise
+            else:
+                return
 
     def fail(self, error: Exception) -> None:
         """Show FAULT with the error: something failed that no client is waiting for."""
