@@ -249,9 +249,15 @@ class RunPaused(CommandError):
 
 
 class DeviceError(MambaError):
-    """Something about a device; the message starts with its name."""
+    """Something about a device; the message starts with its name.
+
+    Attributes:
+        link: the link whose call got no answer, for who waits until the device is back; None for every other error,
+            and after it travelled to another process.
+    """
 
     code = "device-failed"
+    link: object | None = None
 
 
 class UnknownDevice(DeviceError):

@@ -100,6 +100,14 @@ class DataConfig(Model):
     )
 
 
+class ScansConfig(Model):
+    """How scans behave."""
+
+    wait_for_devices_s: float = Field(
+        600.0, ge=0, description="longest time a run waits for a device whose server was lost; 0: it fails at once"
+    )
+
+
 class Profile(Model):
     """One beamline."""
 
@@ -112,6 +120,7 @@ class Profile(Model):
     devices: DevicesConfig = DevicesConfig()
     console: ConsoleConfig
     data: DataConfig = DataConfig()
+    scans: ScansConfig = ScansConfig()
     people: PeopleConfig = PeopleConfig()
     _path: Path = PrivateAttr(Path())
 

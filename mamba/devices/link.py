@@ -1,45 +1,31 @@
-"""The Tango link of a device: the only place that talks to Tango.
+"""The Tango link of a device: how everything here talks to its server.
 
-*Connect* happens at the first use, so that a dead server is an error of the call, not of start-up. A connection that
-failed is thrown away and made anew at the next use: Tango's own reconnection refuses calls for a second and brings
-events back after ten. Every error leaves as one of Mamba's and begins with the device's name.
-
-*Proven*: an event channel is trusted once an event came through it that nobody asked for.
+*Connect* happens at the first use, so that a dead server is an error of the call, not of start-up. The connection
+belongs to the Tango device: two devices of this console that stand for the same one share it (`connection.py` says
+what happens when it is lost). The link adds the device's own name, with which every error begins.
 """
 
 from __future__ import annotations
 
 import atexit
-import logging
-import threading
 import time
-import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import tango
 
-from mamba.devices.attribute import AttributeInfo, Reading, info_of, plain
-from mamba.devices.link_errors import translate
-from mamba.devices.upstream_costs import skip_telemetry_check
-from mamba.errors import DeviceError, DeviceUnreachable
-
-log = logging.getLogger(__name__)
-skip_telemetry_check()
-
-Listener = Callable[[Reading], None]
-_INFO_LIFE_S = 5.0
-_CONNECT_S = 2.5
-"""Tango gives a server three seconds to accept a connection, then goes on without one."""
-_NO_EVENTS = {"API_AttributePollingNotStarted", "API_AttributeNotPolled", "API_EventPropertiesNotSet"}
-_REFUSED_LIFE_S = 60.0
-"""A device that says it sends no events is not asked again for this long: asking costs more than a move."""
-_links: weakref.WeakSet[TangoLink] = weakref.WeakSet()
+from mamba.devices.attribute import AttributeInfo, Reading
+from mamba.devices.channels import Listener
+from mamba.devices.connection import Connection, Known, connect_to, list_connections
+from mamba.devices.link_errors import CallFailed, Problem, translate
+from mamba.devices.link_report import LinkReport, report_on
+from mamba.errors import DeviceError
 
 
 class TangoLink:
     """One Tango device, by its name in the Tango database or as `tango://host:port/a/b/c`.
+
+    Its repr says how it does: connected or lost since when, the last error, and how each attribute's changes get here.
 
     Args:
         device: Tango name.
@@ -51,12 +37,7 @@ class TangoLink:
         self.device = device
         self.name = name or device
         self.timeout_s = timeout_s
-        self._proxy: Any = None
-        self._told_s = 0.0
-        self._lock = threading.RLock()
-        self._known: dict[str, _Known] = {}
-        self._channels: dict[str, _Channel] = {}
-        _links.add(self)
+        self._connection: Connection | None = None
 
     def read(self, *attributes: str) -> dict[str, Reading]:
         """Read several attributes in one call.
@@ -64,9 +45,17 @@ class TangoLink:
         Raises:
             DeviceUnreachable, DeviceTimeout, DeviceFault: the call, or one of the attributes, failed.
         """
+        connection = self._connection or self._attach()
         action = f"read {', '.join(attributes)}"
-        values = self._ask(action, lambda proxy: proxy.read_attributes(list(attributes)))
-        return {name: self._reading(name, value) for name, value in zip(attributes, values, strict=True)}
+        values = self._tell(action, lambda proxy: proxy.read_attributes(attributes), again=True)
+        try:
+            readings = {
+                name: connection.reading_of(name, value) for name, value in zip(attributes, values, strict=True)
+            }
+        except CallFailed as failure:
+            raise self._explain(failure, action) from None
+        connection.count_read(attributes)
+        return readings
 
     def write(self, attribute: str, value: Any) -> None:
         """Write one attribute; an enum takes its label.
@@ -79,7 +68,7 @@ class TangoLink:
         labels = known.info.labels
         sent = labels.index(value) if isinstance(value, str) and value in labels else value
         # Given the name alone, PyTango asks for the configuration itself, and takes a lost server for a wrong type.
-        self._told_s = time.monotonic()
+        self._note_told()
         self._tell(f"write {value!r} to {attribute}", lambda proxy: proxy.write_attribute(known.config, sent))
 
     def call(self, command: str, argument: Any = None) -> Any:
@@ -88,17 +77,17 @@ class TangoLink:
         Raises:
             DeviceUnreachable, DeviceTimeout, DeviceFault, BadValue: as for `write`.
         """
-        self._told_s = time.monotonic()
+        self._note_told()
         arguments = () if argument is None else (argument,)
         return self._tell(f"execute {command}", lambda proxy: proxy.command_inout(command, *arguments))
 
     def told_since(self, when_s: float) -> bool:
-        """Whether anything was written or commanded through this link since that time of the monotonic clock."""
-        return self._told_s > when_s
+        """Whether anything was written or commanded from here since that time of the monotonic clock."""
+        return self._connection is not None and self._connection.told_s > when_s
 
     def state(self) -> str:
         """The state's name now, such as "ON" or "MOVING"; two thirds of what it costs to read the attribute."""
-        return str(self._ask("read State", lambda proxy: proxy.state()).name)
+        return str(self._tell("read State", lambda proxy: proxy.state(), again=True).name)
 
     def status_text(self) -> str:
         """What the device says of its state, on one line."""
@@ -110,11 +99,12 @@ class TangoLink:
         Raises:
             DeviceUnreachable, DeviceTimeout: it does not.
         """
-        self._ask("reach it", lambda proxy: proxy.ping())
+        self._tell("reach it", lambda proxy: proxy.ping(), again=True)
 
     def attributes(self) -> list[str]:
         """Names of all attributes."""
-        return [str(name) for name in self._ask("list its attributes", lambda proxy: proxy.get_attribute_list())]
+        names = self._tell("list its attributes", lambda proxy: proxy.get_attribute_list(), again=True)
+        return [str(name) for name in names]
 
     def info(self, attribute: str) -> AttributeInfo:
         """Configuration of one attribute, at most some seconds old: limits may be moved while we run."""
@@ -131,212 +121,92 @@ class TangoLink:
             return self.device
         return f"tango://{tango.ApiUtil.get_env_var('TANGO_HOST') or 'localhost'}/{self.device}"
 
-    def listen(self, attribute: str, listener: Listener) -> Callable[[], None]:
+    @property
+    def is_down(self) -> bool:
+        """Whether the last call found nobody, and the device has not answered since; asks nobody."""
+        return self._connection is not None and self._connection.outage is not None
+
+    @property
+    def generation(self) -> int:
+        """Which connection this is, by number: after a change the server may be another one than before."""
+        return (self._connection or self._attach()).generation
+
+    def listen(self, attribute: str, listener: Listener, *, keep: bool = False) -> Callable[[], None]:
         """Hand every change event to `listener`, in Tango's thread; returns the function that ends it.
 
-        A device that cannot send events now is asked again by `mend_channels`.
+        Args:
+            attribute: its name.
+            listener: called with each reading.
+            keep: look after it for as long as it lasts: subscribe again to a server that comes back, and poll an
+                attribute whose server sends no events.
         """
-        with self._lock:
-            channel = self._channels.setdefault(attribute, _Channel(attribute, weakref.ref(self)))
-            channel.listeners = (*channel.listeners, listener)
-            if channel.event_id is None:
-                self._open(channel)
+        channels = (self._connection or self._attach()).channels
+        channel = channels.listen(attribute, listener)
+        if keep:
+            channels.keep()
         return lambda: channel.forget(listener)
+
+    def has_listeners(self) -> bool:
+        """Whether somebody waits for changes of this device."""
+        return self._connection is not None and self._connection.channels.has_listeners()
 
     def is_proven(self, attribute: str) -> bool:
         """Whether events of the attribute are known to arrive, so that polling may be slow."""
-        channel = self._channels.get(attribute)
-        return channel is not None and channel.proven
+        return self._connection is not None and self._connection.channels.is_proven(attribute)
 
     def doubt_events(self, attribute: str) -> None:
         """An event that should have come did not: poll quickly until one does, and subscribe anew."""
-        with self._lock:
-            channel = self._channels.get(attribute)
-            if channel is not None and channel.proven:
-                self._shut(channel)
+        (self._connection or self._attach()).doubt_events(attribute)
 
-    def has_listeners(self) -> bool:
-        """Whether somebody waits for events of this device."""
-        return any(channel.listeners for channel in self._channels.values())
+    def describe(self) -> LinkReport:
+        """How the link does, as data; asks nobody."""
+        return report_on(self.name, self.device, self._connection)
 
-    def mend_channels(self) -> None:
-        """Find out whether the device still answers, and subscribe again to what lost its channel."""
-        try:
-            self.ping()
-        except DeviceError:
-            return
-        with self._lock:
-            for channel in self._channels.values():
-                if channel.listeners and channel.event_id is None:
-                    self._open(channel)
+    def __repr__(self) -> str:
+        return str(self.describe())
 
     def close(self) -> None:
-        """Give up the connection and its events; the next use connects again."""
-        with self._lock:
-            for channel in self._channels.values():
-                self._shut(channel)
-            self._proxy = None
+        """Give up the connection, and its events where nobody else uses it; the next use connects again."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.users.discard(self)
+            if not connection.users:
+                connection.close()
 
-    def _know(self, attribute: str) -> _Known:
-        known = self._known.get(attribute)
-        now = time.monotonic()
-        if known is None or now - known.when > _INFO_LIFE_S:
-            config = self._ask(f"ask about {attribute}", lambda proxy: proxy.get_attribute_config(attribute))
-            info = info_of(config, type_name=tango.CmdArgType(config.data_type).name)
-            known = self._known[attribute] = _Known(now, config, info)
-        return known
+    def _note_told(self) -> None:
+        (self._connection or self._attach()).told_s = time.monotonic()
 
-    def _ask(self, action: str, request: Callable[[Any], Any]) -> Any:
-        """A request without side effects: a connection that broke since its last use is made anew, once."""
-        fresh = self._proxy is None
+    def _attach(self) -> Connection:
+        connection = connect_to(self.address, self.timeout_s)
+        connection.users.add(self)
+        self._connection = connection
+        return connection
+
+    def _know(self, attribute: str) -> Known:
         try:
-            return self._tell(action, request)
-        except DeviceUnreachable:
-            if fresh:
-                raise
-            return self._tell(action, request)
+            return (self._connection or self._attach()).know(attribute)
+        except CallFailed as failure:
+            raise self._explain(failure, f"ask about {attribute}") from None
 
-    def _tell(self, action: str, request: Callable[[Any], Any]) -> Any:
+    def _tell(self, action: str, request: Callable[[Any], Any], *, again: bool = False) -> Any:
+        """Without `again`, what has side effects: it is sent once, over a connection that is believed to be good."""
         try:
-            return request(self._connect())
-        except tango.DevFailed as failure:
-            error = translate(failure.args, name=self.name, device=self.device, action=action)
+            return (self._connection or self._attach()).run(request, again=again)
+        except CallFailed as failure:
+            raise self._explain(failure, action) from None
         except TypeError as failure:  # PyTango refuses a value that does not fit the attribute in this way
-            raise translate(
-                [_Problem("API_IncompatibleAttrArgumentType", str(failure))],
-                name=self.name,
-                device=self.device,
-                action=action,
-            ) from None
-        if isinstance(error, DeviceUnreachable):
-            self.close()
-        raise error from None
+            problem = Problem("API_IncompatibleAttrArgumentType", str(failure))
+            raise self._explain(CallFailed([problem]), action) from None
 
-    def _connect(self) -> Any:
-        proxy = self._proxy
-        if proxy is None:
-            with self._lock:
-                if self._proxy is None:
-                    self._proxy = self._make_proxy()
-                proxy = self._proxy
-        return proxy
-
-    def _make_proxy(self) -> Any:
-        began = time.monotonic()
-        proxy = tango.DeviceProxy(self.device)
-        if time.monotonic() - began > _CONNECT_S:  # it waited in vain, and would again for every call
-            raise translate(
-                [_Problem("API_DeviceTimedOut", "its server is there but does not answer")],
-                name=self.name, device=self.device, action="connect",
-            )  # fmt: skip
-        # Tango tries a call twice when its time is over; its own reconnection would wait three seconds more.
-        proxy.set_timeout_millis(int(self.timeout_s * 1000 / 2))
-        proxy.set_transparency_reconnection(False)
-        # What a server polls is answered out of its cache otherwise: the state of before a move, as the end of it.
-        proxy.set_source(tango.DevSource.DEV)
-        return proxy
-
-    def _reading(self, attribute: str, value: Any) -> Reading:
-        if value.has_failed:
-            raise translate(value.get_err_stack(), name=self.name, device=self.device, action=f"read {attribute}")
-        labels: tuple[str, ...] = ()
-        if value.type == tango.CmdArgType.DevEnum:
-            known = self._known.get(attribute)
-            labels = known.info.labels if known else self.info(attribute).labels
-        return Reading(
-            plain(value.value, labels), plain(value.w_value, labels), value.time.totime(), value.quality.name
-        )
-
-    def _open(self, channel: _Channel) -> None:
-        """Subscribe; where the device cannot, the channel stays without an id and waiting means polling."""
-        if time.monotonic() < channel.refused_until:
-            return
-        try:
-            proxy = self._connect()
-            channel.proven = False
-            channel.opening = True
-            channel.event_id = proxy.subscribe_event(channel.attribute, tango.EventType.CHANGE_EVENT, channel.take)
-        except (tango.DevFailed, DeviceError) as failure:
-            if getattr(failure.args[0], "reason", "") in _NO_EVENTS:
-                channel.refused_until = time.monotonic() + _REFUSED_LIFE_S
-            log.info("%s: no events of %s: %s", self.name, channel.attribute, failure.args[0])
-        finally:
-            channel.opening = False
-
-    def _shut(self, channel: _Channel) -> None:
-        event_id, channel.event_id, channel.proven = channel.event_id, None, False
-        if event_id is not None and self._proxy is not None:
-            try:
-                self._proxy.unsubscribe_event(event_id)
-            except tango.DevFailed as failure:  # of a server that is gone
-                log.info("%s: unsubscribing %s: %s", self.name, channel.attribute, failure.args[0].reason)
-
-
-class _Channel:
-    """Events of one attribute: who listens, and whether they are proven to come."""
-
-    def __init__(self, attribute: str, link: weakref.ref[TangoLink]) -> None:
-        self.attribute = attribute
-        self.event_id: int | None = None
-        self.proven = False
-        self.opening = False
-        self.refused_until = 0.0
-        self.listeners: tuple[Listener, ...] = ()
-        self._link = link
-
-    def take(self, event: Any) -> None:
-        """One event, in Tango's thread."""
-        link = self._link()
-        if link is None:
-            return
-        if event.err:
-            self.proven = False
-            return
-        if not self.opening:
-            self.proven = True
-        try:
-            reading = link._reading(self.attribute, event.attr_value)
-        except DeviceError as error:
-            log.info("event of %s: %s", self.attribute, error.what)
-            return
-        for listener in self.listeners:
-            listener(reading)
-
-    def forget(self, listener: Listener) -> None:
-        """Hand no more events to `listener`; the channel stays open for the next one who waits."""
-        self.listeners = tuple(known for known in self.listeners if known is not listener)
-
-
-@dataclass(frozen=True)
-class _Known:
-    """The configuration of an attribute and when it was asked for; `config` is Tango's own."""
-
-    when: float
-    config: Any
-    info: AttributeInfo
-
-
-class _Problem(NamedTuple):
-    """An error that we saw ourselves, in the form of Tango's."""
-
-    reason: str
-    desc: str
-
-
-def run_in_thread(name: str, function: Callable[[], None]) -> threading.Thread:
-    """Run `function` in a thread that may use Tango; it ends by itself."""
-
-    def run() -> None:
-        with tango.EnsureOmniThread():
-            function()
-
-    thread = threading.Thread(target=run, name=name, daemon=True)
-    thread.start()
-    return thread
+    def _explain(self, failure: CallFailed, action: str) -> DeviceError:
+        error = translate(failure.problems, name=self.name, device=self.device, action=action)
+        if failure.contact_lost:
+            error.link = self
+        return error
 
 
 @atexit.register
 def close_links() -> None:
     """End all event channels: Tango's threads must not outlive the interpreter."""
-    for link in tuple(_links):
-        link.close()
+    for connection in list_connections():
+        connection.close()

@@ -6,7 +6,7 @@ the class; the first sentence is what is shown. Plain data in, so that it can be
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from mamba.errors import (
     BadValue,
@@ -17,6 +17,22 @@ from mamba.errors import (
     LimitExceeded,
     UnknownDevice,
 )
+
+
+class Problem(NamedTuple):
+    """One error in the form of Tango's: a fixed word and a sentence."""
+
+    reason: str
+    desc: str
+
+
+class CallFailed(Exception):  # it never leaves the link, which makes one of Mamba's errors of it
+    """A call did not succeed: `problems`, innermost first; `contact_lost` where nobody answered it."""
+
+    def __init__(self, problems: Any, *, contact_lost: bool = False) -> None:
+        self.problems, self.contact_lost = problems, contact_lost
+        super().__init__(str(problems))
+
 
 _UNREACHABLE = {
     "API_CantConnectToDevice",
@@ -42,12 +58,26 @@ _BAD_VALUE = {
 }
 
 
+_SILENCE = {"API_DeviceTimedOut", "API_CommandTimedOut"}
+"""The second is the server's own word, when the device is too busy to be asked for three seconds."""
+
+
+def is_unreachable(errors: Any) -> bool:
+    """Whether Tango's `errors` say that there is no server, or no way to it."""
+    return any(error.reason in _UNREACHABLE for error in errors)
+
+
+def is_silence(errors: Any) -> bool:
+    """Whether Tango's `errors` say that an answer did not come in time."""
+    return any(error.reason in _SILENCE or "TRANSIENT_CallTimedout" in str(error.desc) for error in errors)
+
+
 def translate(errors: Any, *, name: str, device: str, action: str) -> DeviceError:
     """The error to raise for Tango's `errors` (each with `reason` and `desc`) when `action` ("write Energy") failed."""
     reasons = {error.reason for error in errors}
     seen = _first_sentence(errors)
     what = f"{name}: cannot {action}"
-    if any(reason.endswith("DeviceTimedOut") for reason in reasons) or "TRANSIENT_CallTimedout" in seen:
+    if is_silence(errors):
         return DeviceTimeout(
             f"{name}: no answer in time to '{action}'", seen=seen, remedy=f"look at the server of {device}"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from dataclasses import dataclass
@@ -12,11 +13,15 @@ from ophyd import Component, FormattedComponent, Kind
 from mamba.devices.attribute import Reading
 from mamba.devices.base import Documents, TangoDevice, merge
 from mamba.devices.signal import TangoSignal, check_number, is_of_now
+from mamba.devices.stopping import stop_when_it_answers
 from mamba.devices.waiting import Readings, Status, run_for_status, wait_until
-from mamba.errors import DeviceFault, DeviceTimeout
+from mamba.errors import DeviceError, DeviceFault, DeviceTimeout, DeviceUnreachable
 
 _REST_LIFE_S = 1.0
 """So long a motor is taken to stand where its last move ended, for the progress and tolerance of the next."""
+
+_LATE_LOOK_S = 0.05
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -63,8 +68,9 @@ class Motor(TangoDevice):
     ) -> None:
         self._attribute = attribute
         self._orders: list[_Order] = []
-        self._rest: tuple[float, Reading] | None = None
+        self._rest: tuple[float, Reading, int] | None = None
         self._move_lock = threading.Lock()
+        self._chase_lock = threading.Lock()
         self.tolerance = tolerance
         self.timeout_s = timeout_s
         super().__init__(tango, name=name, **kwargs)
@@ -132,7 +138,8 @@ class Motor(TangoDevice):
         """
         self.check_value(position)
         order = _Order(float(position), self.timeout_s if timeout is None else timeout, Status(self))
-        self._orders.append(order)
+        with self._chase_lock:
+            self._orders.append(order)
         return run_for_status(order.status, lambda: self._carry_out(order), name=self.name)
 
     def move(self, position: float, *, timeout: float | None = None, wait: bool = True) -> Status:
@@ -148,9 +155,15 @@ class Motor(TangoDevice):
         Raises:
             DeviceUnreachable, DeviceTimeout: it may still move.
         """
-        for order in tuple(self._orders):
+        orders = tuple(self._orders)
+        for order in orders:
             order.stopped = success
-        self.link.call("Stop")
+        try:
+            self.link.call("Stop")
+        except (DeviceTimeout, DeviceUnreachable):
+            for order in orders:
+                self._chase(order)
+            raise
 
     def _carry_out(self, order: _Order) -> None:
         try:
@@ -164,9 +177,7 @@ class Motor(TangoDevice):
         start, self._rest = self._start(), None
         began = time.monotonic()
         if order.stopped is None:
-            self.link.write(self._attribute, target)
-            if order.stopped is not None:  # the command overtook the write
-                self.link.call("Stop")
+            self._order(order)
 
         def look(readings: Readings) -> None:
             current = readings[self._attribute].value
@@ -185,17 +196,59 @@ class Motor(TangoDevice):
                 timeout_s=order.timeout_s,
                 doing=f"reach {info.show(target)}",
                 look=look,
+                holds=lambda readings: abs(readings[self._attribute].value - target) <= self._allow(start, target),
             )
-        except DeviceTimeout:
-            self.link.call("Stop")  # a move that nobody waits for any more must not go on
+        except (DeviceTimeout, DeviceUnreachable):
+            self._give_up(order)
             raise
         # Tango looks at State after the other attributes: the position that came with it may be of before the end
         self._judge(order, start, {**readings, **self.link.read(self._attribute)})
 
+    def _order(self, order: _Order) -> None:
+        """Write the target. Where the answer is late, what the device does then says whether it took it."""
+        try:
+            self.link.write(self._attribute, order.target)
+        except DeviceTimeout as late:
+            if not self._was_taken(order):
+                self._chase(order)
+                if not order.stopped:
+                    raise late from None
+        if order.stopped is not None:  # the command overtook the write
+            self._give_up(order)
+
+    def _was_taken(self, order: _Order) -> bool:
+        """Whether the set point is the target, as soon as the device answers again within the time of the move."""
+        deadline = time.monotonic() + order.timeout_s
+        while order.stopped is None and time.monotonic() < deadline:
+            try:
+                return bool(self.link.read(self._attribute)[self._attribute].set_value == order.target)
+            except DeviceTimeout:
+                time.sleep(_LATE_LOOK_S)  # the period of the look
+        return False
+
+    def _give_up(self, order: _Order) -> None:
+        """Stop a move that nobody waits for any more: now, or as soon as the device can be told."""
+        try:
+            self.link.call("Stop")
+        except DeviceError as error:
+            log.info("%s: %s", self.name, error.what)
+            self._chase(order)
+
+    def _chase(self, order: _Order) -> None:
+        """Stop what was ordered as soon as the device hears, unless something newer is ordered."""
+        stop_when_it_answers(
+            self.link,
+            self._attribute,
+            order.target,
+            lock=self._chase_lock,
+            is_wanted=lambda: all(known is order or known.stopped is not None for known in self._orders),
+        )
+
     def _start(self) -> float:
         """Where a move begins: where our last one ended a moment ago, else what is read."""
-        if self._rest is not None and time.monotonic() - self._rest[0] < _REST_LIFE_S:
-            return float(self._rest[1].value)
+        rest = self._rest
+        if rest is not None and time.monotonic() - rest[0] < _REST_LIFE_S and rest[2] == self.link.generation:
+            return float(rest[1].value)
         return float(self.link.read(self._attribute)[self._attribute].value)
 
     def _judge(self, order: _Order, start: float, readings: Readings) -> None:
@@ -204,7 +257,7 @@ class Motor(TangoDevice):
         state = readings["State"].value
         self._refuse_fault(state, f"reach {info.show(target)}")
         if order.stopped or (order.stopped is None and abs(reached - target) <= self._allow(start, target)):
-            self._rest = (time.monotonic(), readings[self._attribute])
+            self._rest = (time.monotonic(), readings[self._attribute], self.link.generation)
             return
         how = "is at" if order.stopped is None else "stopped at"
         raise DeviceFault(

@@ -90,6 +90,7 @@ class Shutter(TangoDevice):
             attributes=("State",),
             timeout_s=wait_s,
             doing=f"become {value}",
+            holds=lambda readings: _say(readings["State"].value) == value,
         )
         state = readings["State"].value
         if _say(state) != value:

@@ -16,7 +16,6 @@ from ophyd import Kind
 from ophyd.signal import Signal
 
 from mamba.devices.attribute import AttributeInfo, Reading, is_close
-from mamba.devices.channels import keep_channels
 from mamba.devices.descriptors import record_objects_by_key
 from mamba.devices.link import TangoLink
 from mamba.devices.names import key_of
@@ -72,6 +71,7 @@ class TangoSignal(Signal):
         self.link: TangoLink = parent.link if parent is not None else TangoLink(tango, name=name)
         self.key = key_of(name)
         self._last: Reading | None = None
+        self._last_from = 0
         self._offered: tuple[float, Reading] | None = None
         self._stop_listening: Callable[[], None] | None = None
         super().__init__(name=name, parent=parent, kind=kind, tolerance=tolerance, **kwargs)
@@ -110,7 +110,7 @@ class TangoSignal(Signal):
 
     def value_of(self, reading: Reading) -> Any:
         """The signal's value out of a reading of its attribute, which is remembered."""
-        self._last = reading
+        self._last, self._last_from = reading, self.link.generation
         self._readback = reading.set_value if self.part == "set" else reading.value
         self._metadata["timestamp"] = reading.time_s
         return self._readback
@@ -191,14 +191,20 @@ class TangoSignal(Signal):
         Raises (through the status):
             DeviceTimeout: naming the device, what was written and what is read.
         """
-        if self.skip_unchanged and self._last is not None and is_close(self._last.set_value, value, 0.0):
+        # a server that was restarted may have forgotten what it was set to
+        known = self._last if self._last_from == self.link.generation and not self.link.is_down else None
+        if self.skip_unchanged and known is not None and is_close(known.set_value, value, 0.0):
             return finish_now(self)
         status = Status(self)
         wait_s = self.timeout_s if timeout is None else timeout
 
         def write_and_see() -> None:
-            self.put(value)
-            self._wait_for(value, wait_s)
+            try:
+                self.put(value)
+            except DeviceTimeout as late:  # what is read says whether it was taken
+                self._wait_for(value, wait_s, late)
+            else:
+                self._wait_for(value, wait_s)
             if settle_time:
                 time.sleep(settle_time)  # the caller asked for this pause
 
@@ -207,8 +213,7 @@ class TangoSignal(Signal):
     def subscribe(self, callback: Callable[..., None], event_type: str | None = None, run: bool = True) -> int:  # noqa: FBT001, FBT002  # ophyd's signature
         """Call `callback(value=, old_value=, timestamp=, obj=, …)` at every change event; returns its id."""
         if event_type in (None, self.SUB_VALUE) and self._stop_listening is None:
-            self._stop_listening = self.link.listen(self.attribute, self._take_event)
-            keep_channels(self.link)
+            self._stop_listening = self.link.listen(self.attribute, self._take_event, keep=True)
         return int(super().subscribe(callback, event_type=event_type, run=run))
 
     def clear_sub(self, cb: Callable[..., None], event_type: str | None = None) -> None:
@@ -238,11 +243,18 @@ class TangoSignal(Signal):
         value = self.value_of(reading)
         self._run_subs(sub_type=self.SUB_VALUE, old_value=old, value=value, timestamp=reading.time_s)
 
-    def _wait_for(self, value: Any, wait_s: float) -> None:
+    def _wait_for(self, value: Any, wait_s: float, late: DeviceTimeout | None = None) -> None:
+        """Return when `value` is read; after a write that timed out (`late`) a device may be silent for a while."""
         deadline = time.monotonic() + wait_s
         while True:
-            seen = self.link.read(self.attribute)[self.attribute]
-            self._last = seen
+            try:
+                seen = self.link.read(self.attribute)[self.attribute]
+            except DeviceTimeout:
+                if late is None or time.monotonic() > deadline:
+                    raise
+                time.sleep(_POLL_S)
+                continue
+            self._last, self._last_from = seen, self.link.generation
             if is_close(seen.value, value, self.tolerance):
                 return
             if time.monotonic() > deadline:

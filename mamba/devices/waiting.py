@@ -105,6 +105,7 @@ def wait_until(
     timeout_s: float,
     doing: str,
     look: Callable[[Readings], None] | None = None,
+    holds: Callable[[Readings], bool] | None = None,
 ) -> Readings:
     """Read State until `is_over`; events of it hasten that. Returns the last readings.
 
@@ -116,15 +117,17 @@ def wait_until(
         timeout_s: longest time.
         doing: what is waited for, for the message ("reach 9 keV").
         look: called with all readings but the first.
+        holds: decides, where the server was lost and found meanwhile, whether the readings of all attributes show that
+            it was done all the same; without it that counts as lost, since a server that was restarted forgot it.
 
     Raises:
         DeviceTimeout: not over in time; says what the device does now.
-        DeviceUnreachable: the server was gone for two seconds.
+        DeviceUnreachable: the server was gone for two seconds, or came back without what was waited for.
     """
     wake = threading.Event()
     ignore = link.listen("State", lambda _: wake.set())
     try:
-        return _Wait(link, is_over, attributes, timeout_s, doing, look).run(wake)
+        return _Wait(link, is_over, attributes, timeout_s, doing, look, holds).run(wake)
     finally:
         ignore()
 
@@ -138,7 +141,9 @@ class _Wait:
         timeout_s: float,
         doing: str,
         look: Callable[[Readings], None] | None,
+        holds: Callable[[Readings], bool] | None,
     ) -> None:
+        self.holds = holds
         self.link, self.is_over, self.attributes = link, is_over, attributes
         self.timeout_s, self.doing, self.look = timeout_s, doing, look
         self.last: Readings | None = None
@@ -146,6 +151,7 @@ class _Wait:
 
     def run(self, wake: threading.Event) -> Readings:
         deadline = time.monotonic() + self.timeout_s
+        generation = self.link.generation
         pause, woken = _POLL_FIRST_S, True
         read = self._read_state
         while True:
@@ -153,6 +159,8 @@ class _Wait:
             proven = self.link.is_proven("State")
             readings = self._try(read)
             if readings is not None and self.is_over(readings):
+                if self.link.generation != generation:
+                    readings = self._check_restarted()
                 if proven and not woken and not wake.wait(_POLL_S):
                     self.link.doubt_events("State")
                 return readings
@@ -187,6 +195,20 @@ class _Wait:
             return None  # busy, perhaps; the deadline decides
         self.lost_since, self.last = None, readings
         return readings
+
+    def _check_restarted(self) -> Readings:
+        """The readings after the server was lost and found, where they show that it was done."""
+        readings = self.link.read(*self.attributes)
+        if self.holds is not None and self.holds(readings):
+            return readings
+        seen = ", ".join(f"{name} {reading.value}" for name, reading in readings.items())
+        error = DeviceUnreachable(
+            f"{self.link.name}: lost its server before it could {self.doing}",
+            seen=f"it answers again: {seen}",
+            remedy="do it again; look at why the server ended",
+        )
+        error.link = self.link
+        raise error
 
     def _too_late(self) -> DeviceError:
         if self.last is None:

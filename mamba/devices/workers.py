@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
-from mamba.devices.link import run_in_thread
+from mamba.devices.threads import run_in_thread
 
 Action = Callable[[], None]
 

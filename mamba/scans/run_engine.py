@@ -16,17 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from bluesky import RunEngine
-from bluesky.utils import FailedPause, FailedStatus, PlanHalt, RequestAbort, SigintHandler
+from bluesky.utils import FailedPause, FailedStatus, PlanHalt, RequestAbort, SigintHandler, maybe_await
 
 from mamba.config import Profile
 from mamba.devices.descriptors import record_objects_by_key
 from mamba.devices.upstream_costs import remove_scan_costs
-from mamba.errors import MambaError
+from mamba.errors import DeviceTimeout, DeviceUnreachable, MambaError
 from mamba.scans.consumers import Consumer, GuardedConsumer, QueuedConsumer
 from mamba.scans.ending import act_in_main_thread_only, keep_reason
 from mamba.scans.grouped_reads import read_signals_together
 from mamba.scans.nexus import NexusWriter
 from mamba.scans.scan_numbers import ScanNumbers
+from mamba.scans.suspending import DeviceWaiting
 from mamba.scans.upstream_clock import measure_delays_monotonically
 from mamba.scans.verdict import VerdictKeeper
 
@@ -58,10 +59,11 @@ class BeamlineRunEngine(RunEngine):
         writer: the NeXus writer that is subscribed first, so that a run's files are complete when a later consumer
             sees its stop document.
         verdicts: what is wrong with each run, subscribed second.
+        waiting: suspends a run while a device is lost.
         guards: the consumers that are subscribed, by token, with what failed, waits or was dropped.
     """
 
-    def __init__(self, *, directory: Path, md: dict[str, Any]) -> None:
+    def __init__(self, *, directory: Path, md: dict[str, Any], wait_for_devices_s: float = 0.0) -> None:
         super().__init__(
             md, scan_id_source=ScanNumbers(directory), context_managers=[act_in_main_thread_only(SigintHandler)]
         )
@@ -69,6 +71,7 @@ class BeamlineRunEngine(RunEngine):
         self.guards: dict[int, GuardedConsumer] = {}
         keep_reason(self)
         read_signals_together(self)
+        self.waiting = DeviceWaiting(self, longest_s=wait_for_devices_s)
         self.writer = NexusWriter(directory)
         self.verdicts = VerdictKeeper(self.writer.files_of)
         self.subscribe_quick(self.writer)
@@ -108,6 +111,8 @@ class BeamlineRunEngine(RunEngine):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """As bluesky's; a device's own error comes out instead of a `FailedStatus` around it."""
+        if self.state == "idle":
+            self.waiting.begin()
         with _own_errors(), self._tell_about_consumers():
             return super().__call__(*args, **kwargs)
 
@@ -145,6 +150,8 @@ class BeamlineRunEngine(RunEngine):
         return end(*args)
 
     def _status_object_completed(self, ret: Any, fut: Any, pardon_failures: Any) -> None:
+        if not ret.success and not pardon_failures.is_set() and self.waiting.take_failed(ret.exception(0), fut):
+            return
         # a plan still catches FailedStatus, but its text, which becomes the reason, is what the device said
         super()._status_object_completed(ret, fut, pardon_failures)
         with self._state_lock:
@@ -152,6 +159,19 @@ class BeamlineRunEngine(RunEngine):
             if type(failed) is FailedStatus and failed.__cause__ is not None:
                 self._exception = DeviceFailed(*failed.args)
                 self._exception.__cause__ = failed.__cause__
+
+    async def _stop_movable_objects(self, *, success: bool = True) -> None:
+        """As bluesky's; a device that is lost is no error of the engine: it is stopped when it answers."""
+        for device in tuple(self._movable_objs_touched):
+            stop = getattr(device, "stop", None)
+            if stop is None:
+                continue
+            try:
+                await maybe_await(stop(success=success))
+            except (DeviceUnreachable, DeviceTimeout) as error:
+                self.log.warning("%s; it is stopped when it answers", error.what)
+            except Exception:  # whatever a device raises, the others are stopped
+                self.log.exception("Failed to stop %r.", device)
 
 
 def _quiet_end(record: logging.LogRecord) -> bool:
@@ -178,7 +198,9 @@ def make_run_engine(profile: Profile) -> BeamlineRunEngine:
         "person": profile.person or getpass.getuser(),
         "packages": read_versions(),
     }
-    return BeamlineRunEngine(directory=profile.data.directory.absolute(), md=md)
+    return BeamlineRunEngine(
+        directory=profile.data.directory.absolute(), md=md, wait_for_devices_s=profile.scans.wait_for_devices_s
+    )
 
 
 def read_versions() -> dict[str, str]:

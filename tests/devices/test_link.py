@@ -13,8 +13,9 @@ import psutil
 import pytest
 
 from mamba.devices import Counter, Motor, TangoSignal, describe_device
-from mamba.devices.link import TangoLink, run_in_thread
+from mamba.devices.link import TangoLink
 from mamba.devices.link_errors import translate
+from mamba.devices.threads import run_in_thread
 from mamba.errors import (
     BadValue,
     DeviceError,
@@ -107,6 +108,7 @@ def test_a_server_that_is_stopped_times_out(facility):
         os.kill(pid, signal.SIGCONT)
     assert time.monotonic() - began < 3
     check_message(caught.value, "D.level: no answer in time to 'read Level'")
+    wait_until(lambda: not signal_.link.is_down, what="it is found again")
     assert signal_.get() is not None
     signal_.destroy()
 
@@ -157,7 +159,7 @@ def test_listeners_hear_again_soon_after_a_restart(facility):
     process = facility.servers.pop("Axis/mortal")
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    wait_until(lambda: motor.link._proxy is None, what="the loss is noticed")
+    wait_until(lambda: motor.link.is_down, what="the loss is noticed")
     facility.start("Axis/mortal", "tango_servers.axis")
     up = time.monotonic()
     heard.clear()
@@ -197,10 +199,12 @@ def test_a_process_with_subscriptions_ends_cleanly(facility):
 
 def test_reads_of_several_attributes_are_one_call(M, monkeypatch):
     calls = []
-    ask = M.energy.link._ask
-    monkeypatch.setattr(M.energy.link, "_ask", lambda action, request: calls.append(action) or ask(action, request))
+    M.energy.link.state()
+    connection = M.energy.link._connection
+    run = connection.run
+    monkeypatch.setattr(connection, "run", lambda request, **how: calls.append(request) or run(request, **how))
     M.energy.read()
-    assert calls == ["read Energy"]
+    assert len(calls) == 1
 
 
 def test_threads_may_use_the_link(D):

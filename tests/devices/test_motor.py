@@ -244,7 +244,9 @@ def calls(slow, monkeypatch):
     kept: list[str] = []
     tell = slow.link._tell
     monkeypatch.setattr(
-        slow.link, "_tell", lambda action, request: (kept.append(action.split()[0]), tell(action, request))[1]
+        slow.link,
+        "_tell",
+        lambda action, request, **how: (kept.append(action.split()[0]), tell(action, request, **how))[1],
     )
     return kept
 
