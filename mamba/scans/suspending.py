@@ -48,13 +48,19 @@ class DeviceWaiting:
         self._again = 0
         self._began = 0.0
         self._gave_up = False
+        self._was_rewindable: bool | None = None
         for command in _WATCHED:
             engine.register_command(command, self._watch(engine._command_registry[command]))
+        for command, note in (("_start_suspender", self._note_rewindable), ("_resume_from_suspender", self._forget)):
+            engine.register_command(command, _after(note, engine._command_registry[command]))
         engine.register_command("checkpoint", self._count_from_here(engine._command_registry["checkpoint"]))
 
     def begin(self) -> None:
         """A new plan begins: what the last one waited for does not count."""
         self.waits_for, self._futures, self._again, self._gave_up = {}, [], 0, False
+        if self._was_rewindable is not None:
+            # bluesky leaves the engine unable to give a point again when a run ends while it is suspended (1.15)
+            self._engine.rewindable, self._was_rewindable = self._was_rewindable, None
 
     def take_failed(self, error: BaseException | None, future: asyncio.Future[None]) -> bool:
         """Suspend the run for a status that failed with `error`; False where the run must fail.
@@ -65,6 +71,13 @@ class DeviceWaiting:
             return False
         self._futures.append(future)
         return True
+
+    def _note_rewindable(self) -> None:
+        if self._was_rewindable is None:
+            self._was_rewindable = self._engine.rewindable
+
+    def _forget(self) -> None:
+        self._was_rewindable = None
 
     def _watch(self, serve: Callable[[Msg], Awaitable[Any]]) -> Callable[[Msg], Awaitable[Any]]:
         async def serve_or_suspend(msg: Msg) -> Any:
@@ -153,6 +166,15 @@ class DeviceWaiting:
                 seen=f"the run waited for {self._longest_s:g} s; {link.describe().error}",
                 remedy="start its server and run again; scans.wait_for_devices_s in the profile is the longest wait",
             )
+
+
+def _after(note: Callable[[], None], serve: Callable[[Msg], Awaitable[Any]]) -> Callable[[Msg], Awaitable[Any]]:
+    async def note_and_serve(msg: Msg) -> Any:
+        """Note it, and serve the message as bluesky does."""
+        note()
+        return await serve(msg)
+
+    return note_and_serve
 
 
 def _tell_suspended(error: DeviceError, name: str, longest_s: float) -> None:
