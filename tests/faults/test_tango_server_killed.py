@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import threading
@@ -15,6 +16,8 @@ from mamba.errors import DeviceError, DeviceUnreachable
 from mamba.scans import scan
 from mamba.wire import notices
 from tests.faults.lost_devices import RIG, Lost, lost_devices, until_good
+from tests.support.beamline_watch import BeamlineWatch, read_points
+from tests.support.facility import Facility
 from tests.support.tango_facility import wait_until
 
 GOOD_S = 2.0
@@ -154,3 +157,26 @@ def test_fifty_kills(lost: Lost) -> None:
         assert not lost.motor.moving
         lost.motor.link.write("Duration", 0.05)
     print(f"soak: 50 kills, slowest good read {slowest_s:.2f} s after the server was up")
+
+
+def test_in_a_session_the_scan_goes_on_and_the_console_is_untouched(beamline: Facility) -> None:
+    """All the servers of the beamline die at once; the supervisor starts them again."""
+    with BeamlineWatch(beamline, "scan/", "run/") as watch:
+        console, shown = watch.console_pid, watch.screen_bytes()
+        command = watch.begin("RE(scan([D.i0], M.sample_x, -2, 2, 9))")
+        watch.wait_notice("scan/point", n=3)
+        os.kill(beamline.find_process("VirtualBeamline/demo")["pid"], signal.SIGKILL)
+        suspended = watch.wait_notice("run/suspended")
+        assert suspended["devices"][0] in ("M.sample_x", "D.i0")
+        assert watch.run_state() == "running"
+        reply = watch.reply_to(command, timeout_s=60)
+        assert reply.ok, reply
+        stop = watch.wait_notice("scan/stop")
+        assert (stop["exit_status"], stop["num_points"]) == ("success", 9)
+        positions = read_points(watch.newest_file(), "M_sample_x")
+        assert positions == pytest.approx([-2 + 0.5 * n for n in range(9)], abs=2e-3)
+        screen = watch.read_screen(shown)
+        assert "Suspended: " in screen
+        assert "Resumed after " in screen
+        assert watch.console_pid == console
+        assert watch.client.command("6 * 7", timeout_s=10) == 42
