@@ -160,6 +160,9 @@ class BeamlineRunEngine(RunEngine):
                 self._exception = DeviceFailed(*failed.args)
                 self._exception.__cause__ = failed.__cause__
 
+    def _rewind(self) -> Any:
+        return self.waiting.hand_on_answer(super()._rewind())
+
     async def _stop_movable_objects(self, *, success: bool = True) -> None:
         """As bluesky's; a device that is lost is no error of the engine: it is stopped when it answers."""
         for device in tuple(self._movable_objs_touched):

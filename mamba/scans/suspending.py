@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 
 from bluesky.utils import Msg, single_gen
@@ -25,8 +25,10 @@ from mamba.wire import notices
 _LOOK_S = 0.05
 _AGAIN = 3
 """How often one point is given again before the run fails: a device that is lost each time is not coming back."""
-_WATCHED = ("set", "trigger", "read", "locate", "kickoff", "complete", "collect", "prepare", "configure", "save",
-            "declare_stream", "wait")  # fmt: skip
+_WATCHED = (
+    "create", "set", "trigger", "read", "locate", "kickoff", "complete", "collect", "prepare", "configure", "save",
+    "declare_stream", "wait",
+)  # fmt: skip
 """Messages that ask a device something; `stage` and `unstage` cannot be given again."""
 
 
@@ -49,6 +51,7 @@ class DeviceWaiting:
         self._began = 0.0
         self._gave_up = False
         self._was_rewindable: bool | None = None
+        self._in_message = False
         for command in _WATCHED:
             engine.register_command(command, self._watch(engine._command_registry[command]))
         for command, note in (("_start_suspender", self._note_rewindable), ("_resume_from_suspender", self._forget)):
@@ -58,9 +61,30 @@ class DeviceWaiting:
     def begin(self) -> None:
         """A new plan begins: what the last one waited for does not count."""
         self.waits_for, self._futures, self._again, self._gave_up = {}, [], 0, False
+        self._in_message = False
         if self._was_rewindable is not None:
             # bluesky leaves the engine unable to give a point again when a run ends while it is suspended (1.15)
             self._engine.rewindable, self._was_rewindable = self._was_rewindable, None
+
+    def hand_on_answer(self, again: Generator[Msg, Any, Any]) -> Generator[Msg, Any, Any]:
+        """The messages that are given again; where the last of them was interrupted, its plan gets the answer.
+
+        bluesky alone answers None, on which a plan that looks at what it reads fails.
+        """
+        interrupted, self._in_message = self._in_message, False
+        return self._give_again(again, hand_on=interrupted)
+
+    def _give_again(self, again: Generator[Msg, Any, Any], *, hand_on: bool) -> Generator[Msg, Any, Any]:
+        answer = None
+        while True:
+            try:
+                msg = again.send(answer)
+            except StopIteration:
+                break
+            answer = yield msg
+        if hand_on:
+            # on top stands the answer to the message that began the suspension, below it the plan's
+            self._engine._response_stack[-2] = answer
 
     def take_failed(self, error: BaseException | None, future: asyncio.Future[None]) -> bool:
         """Suspend the run for a status that failed with `error`; False where the run must fail.
@@ -112,6 +136,7 @@ class DeviceWaiting:
         if engine.state != "running" or self._again >= _AGAIN:
             return False
         self._again += 1
+        self._in_message = from_message
         self._began = time.monotonic()
         self.waits_for = {error.link.name: error.link}
         _tell_suspended(error, error.link.name, self._longest_s)

@@ -7,10 +7,11 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
-from bluesky.utils import RequestAbort, RunEngineInterrupted
+from bluesky.utils import Msg, RequestAbort, RunEngineInterrupted
 
 from mamba.errors import DeviceError, DeviceUnreachable
 from mamba.scans import scan
@@ -91,6 +92,26 @@ def test_abort_while_suspended(lost: Lost) -> None:
     assert lost.engine.state == "idle"
     lost.start()
     kill_in_a_scan(lost)  # bluesky alone would measure the interrupted point without moving there again
+
+
+def test_a_plan_gets_the_answer_to_the_message_that_was_interrupted(lost: Lost) -> None:
+    """An adaptive plan looks at what it reads."""
+    answers = []
+
+    def read_without_server() -> Generator[Msg, Any, None]:
+        yield Msg("open_run")
+        yield Msg("checkpoint")
+        yield Msg("create", name="primary")
+        yield Msg("read", lost.motor)
+        lost.kill()
+        threading.Thread(target=lost.start).start()
+        answers.append((yield Msg("read", lost.level)))
+        yield Msg("save")
+        yield Msg("close_run")
+
+    lost.level.get()
+    lost.engine(read_without_server())
+    assert set(answers[0]) == {"D_level"}
 
 
 def test_a_move_alone_fails_in_time_naming_the_device(lost: Lost) -> None:
