@@ -80,19 +80,23 @@ class TangoFacility:
         self.truth.mkdir(exist_ok=True)
         (folder / "mdw").mkdir(exist_ok=True)
         self.servers: dict[str, Process] = {}
-        file = folder / "tango.sqlite"
+        self._database, self.port = self._start_database()
+        self.host = f"127.0.0.1:{self.port}"
+        self.database = wait_until(self._connect, what="the database answers")
+
+    def _start_database(self) -> tuple[Process, int]:
+        file = self.folder / "tango.sqlite"
         program = str(Path(sys.executable).with_name("PyDatabaseds"))
-        self._database = Process(
+        process = Process(
             [program, "--host", "127.0.0.1", "--port", "0", "--print-host-port", "2"],
             environment={**os.environ, "TANGO_HOST": "127.0.0.1:0", "PYTANGO_DATABASE_NAME": str(file)},
-            log=folder / "database.log",
+            log=self.folder / "database.log",
         )
-        self.port = int(self._database.wait_for_line(_PORT)[1])
+        port = int(process.wait_for_line(_PORT)[1])
         with sqlite3.connect(file) as connection:
             connection.execute("pragma journal_mode=wal")
         connection.close()
-        self.host = f"127.0.0.1:{self.port}"
-        self.database = wait_until(self._connect, what="the database answers")
+        return process, port
 
     def _connect(self) -> tango.Database | None:
         try:
