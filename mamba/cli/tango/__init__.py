@@ -7,7 +7,12 @@ import click
 from mamba.cli.lazy_group import LazyGroup
 
 # name: (module, its one line in the help)
-_COMMANDS: dict[str, tuple[str, str]] = {}
+_COMMANDS: dict[str, tuple[str, str]] = {
+    "check": (
+        "mamba.cli.tango.check",
+        "Check that a device keeps the contract: documented, limits, Stop, events, restart.",
+    ),
+}
 
 
 @click.group(cls=LazyGroup, lazy=_COMMANDS)
