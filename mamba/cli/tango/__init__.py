@@ -12,6 +12,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
         "mamba.cli.tango.check",
         "Check that a device keeps the contract: documented, limits, Stop, events, restart.",
     ),
+    "events": ("mamba.cli.tango.events", "Say where events come from, whether they come, and the repair."),
 }
 
 
