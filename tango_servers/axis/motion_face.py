@@ -76,6 +76,10 @@ class MotionFace(Face):
         except BadValue as error:
             self._unusable = error
         self.show_set_point(self.moved, self.where())
+        # Until somebody writes them Tango would show 0, which their limits forbid.
+        self.show_set_point("Velocity", self.drive.max_speed)
+        self.show_set_point("Acceleration", self.drive.acceleration_s)
+        self.show_set_point("Backlash", self.drive.backlash)
         self._show_standing()
 
     def delete_device(self) -> None:

@@ -1,30 +1,51 @@
-"""An embedded database with Tango's own C++ TangoTest and the virtual beamline."""
+"""A control system with every server of ours and TangoTest, and mambactl as an administrator runs it."""
 
 from __future__ import annotations
 
-import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from mamba.config import BUILT_IN_PROFILE, load_profile
+from mamba.cli import main
 from tests.support.tango_facility import TangoFacility, running_facility
+from tests.tango.conftest import BEAMLINE, BEAMLINE_SERVER, CAMERA, CAMERA_SERVER
 
-TANGO_TEST = Path(sys.prefix) / "debian" / "usr" / "lib" / "tango" / "TangoTest"
-BEAMLINE = "VirtualBeamline/demo"
+Run = Callable[..., "Done"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def control_system() -> Iterator[TangoFacility]:
-    with (
-        tempfile.TemporaryDirectory(prefix="mb-adm-", dir="/tmp") as folder,
-        running_facility(Path(folder)) as facility,
-    ):
-        facility.register("TangoTest/test", {"sys/tg_test/1": ("TangoTest", {})})
-        facility.start_program("TangoTest/test", TANGO_TEST)
-        server = load_profile(BUILT_IN_PROFILE).servers[BEAMLINE]
-        facility.register(BEAMLINE, {n: (d.class_name, dict(d.properties)) for n, d in server.devices.items()})
-        facility.start(BEAMLINE, server.module)
+    with tempfile.TemporaryDirectory(prefix="mb-admin-") as folder, running_facility(Path(folder)) as facility:
+        facility.register(BEAMLINE_SERVER[0], BEAMLINE)
+        facility.start(*BEAMLINE_SERVER)
+        facility.register(CAMERA_SERVER[0], CAMERA)
+        facility.start(*CAMERA_SERVER)
+        facility.start_tango_test()
         yield facility
+
+
+@dataclass(frozen=True)
+class Done:
+    """What mambactl answered."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def mambactl(control_system: TangoFacility, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """mambactl in this process: a process of its own costs a second of imports each time."""
+
+    def run(*arguments: str, tango_host: str | None = None) -> Done:
+        monkeypatch.setenv("TANGO_HOST", tango_host or control_system.host)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(["--runtime", str(control_system.folder / "none"), *arguments])
+        told = capsys.readouterr()
+        return Done(int(ended.value.code or 0), told.out, told.err)
+
+    return run

@@ -253,3 +253,11 @@ def test_a_server_that_ends_stops_its_axes(axis: tango.DeviceProxy, beamline: Ta
 
 def _truth_lines(facility: TangoFacility) -> list[str]:
     return (facility.truth / "VirtualBeamline-test.jsonl").read_text().splitlines()
+
+
+@pytest.mark.parametrize("name", ["vbl/axis/sample_x", "vbl/mono/energy"])
+def test_settings_that_nobody_wrote_yet_show_their_value_as_set_point(beamline: TangoFacility, name: str) -> None:
+    device = beamline.device(name)
+    for attribute in ("Velocity", "Acceleration", "Backlash"):
+        read = device.read_attribute(attribute)
+        assert read.w_value == read.value, attribute

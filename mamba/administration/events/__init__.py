@@ -1,6 +1,10 @@
-"""The event doctor: what a device's attributes do about change events, and how to mend those that send none."""
+"""The event doctor: for each attribute where its change events come from, whether any come, and the repair.
 
-from mamba.administration.events.attribute import AttributeEvents, Verdict
-from mamba.administration.events.look import DeviceEvents, list_devices, look_at_device
+*Pushed*: the server's code sends events. *Polled*: Tango reads the attribute regularly and sends an event when it
+differs by its thresholds, which a number must have and a text, an enum, a boolean or a state needs not.
+"""
 
-__all__ = ["AttributeEvents", "DeviceEvents", "Verdict", "list_devices", "look_at_device"]
+from mamba.administration.events.diagnosis import AttributeEvents, Diagnosis, Source, diagnose
+from mamba.administration.events.repair import set_abs_change, set_polling
+
+__all__ = ["AttributeEvents", "Diagnosis", "Source", "diagnose", "set_abs_change", "set_polling"]

@@ -8,7 +8,11 @@ from mamba.cli.lazy_group import LazyGroup
 
 # name: (module, its one line in the help)
 _COMMANDS = {
-    "events": ("mamba.cli.tango.events", "Say which attributes send change events, and mend advice for the rest."),
+    "check": (
+        "mamba.cli.tango.check",
+        "Check that a device keeps the contract: documented, limits, Stop, events, restart.",
+    ),
+    "events": ("mamba.cli.tango.events", "Say where events come from, whether they come, and the repair."),
     "pull": ("mamba.cli.tango.configuration", "Write what the database keeps as a file."),
     "diff": ("mamba.cli.tango.configuration", "Say how the database differs from a file."),
     "plan": ("mamba.cli.tango.configuration", "Say exactly what a file would change."),

@@ -1,119 +1,133 @@
-"""mambactl tango events."""
+"""mambactl tango events: where events come from, whether they come, and what to do when not."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import asdict
 
 import click
 
+from mamba.administration.events import AttributeEvents, Diagnosis, Source, diagnose, set_abs_change, set_polling
+from mamba.administration.events.survey import survey_events
+from mamba.administration.subject import Subject, open_subject
 from mamba.cli.settings import Settings
 from mamba.cli.tango_host import find_tango_host, host_option
-from mamba.errors import MambaError
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from mamba.administration.events import AttributeEvents, DeviceEvents
-
-_COLOURS = {"well": "green", "silent": "yellow", "refused": "red", "unreadable": "red"}
+_HEADER = ("attribute", "source", "thresholds", "events", "last", "sent", "trouble")
 
 
 @click.command()
-@click.argument("devices", nargs=-1, metavar="[DEVICE]...")
-@click.option("--listen", "listen_s", default=3.0, show_default=True, help="Seconds to listen to each device.")
-@click.option("--all", "show_all", is_flag=True, help="Also the attributes that are well.")
-@click.option("--json", "as_json", is_flag=True, help="Everything, as JSON.")
+@click.argument("device", required=False)
+@click.option("--listen", "listen_s", type=click.FloatRange(0, 600), default=3.0, help="Seconds to listen.  [3]")
+@click.option("--poll", multiple=True, metavar="ATTRIBUTE=MS", help="Poll it every MS milliseconds; 0: no longer.")
+@click.option("--abs-change", multiple=True, metavar="ATTRIBUTE=CHANGE", help="Threshold of a number; 0: none.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @host_option
 @click.pass_obj
 def events(
-    settings: Settings, *, devices: tuple[str, ...], listen_s: float, show_all: bool, as_json: bool, host: str | None
+    settings: Settings,
+    *,
+    device: str | None,
+    listen_s: float,
+    poll: Sequence[str],
+    abs_change: Sequence[str],
+    as_json: bool,
+    host: str | None,
 ) -> int:
-    """Say which attributes send change events, which do not, and what to do about it.
+    """Say for each attribute of DEVICE where its change events come from, and the repair; for all devices in short.
 
-    Without DEVICE every device of the control system is looked at, and only what is not well is shown. Nothing is
-    changed. Ends with 1 where an attribute is polled in vain (silent) or cannot be read, or a device cannot be asked.
+    Subscribes for --listen seconds. With --poll or --abs-change it changes that and says what it was before.
     """
-    from mamba.administration.events import list_devices, look_at_device
-
-    where = find_tango_host(settings, host)
-    looks: list[DeviceEvents] = []
-    failed = False
-    for name in devices or list_devices(where):
-        try:
-            looks.append(look_at_device(where, name, listen_s=listen_s))
-        except MambaError as error:
-            if len(devices) == 1:
-                raise
-            click.echo(f"{error}\n", err=True)
-            failed = True
-            continue
-        if not as_json:
-            _show(looks[-1], show_all=show_all or bool(devices))
+    found = find_tango_host(settings, host)
+    if device is None:
+        if poll or abs_change:
+            raise click.UsageError("--poll and --abs-change need a DEVICE")
+        return _print_survey(found, as_json=as_json)
+    subject = open_subject(found, device)
+    if poll or abs_change:
+        return _repair(subject, poll, abs_change)
+    diagnosis = diagnose(subject, listen_s)
     if as_json:
-        click.echo(json.dumps([_as_data(look) for look in looks], indent=2))
-    bad = {"silent", "unreadable"}
-    return int(failed or any(attribute.verdict in bad for look in looks for attribute in look.attributes))
+        click.echo(json.dumps(asdict(diagnosis), indent=2))
+    else:
+        _print_diagnosis(diagnosis)
+    return 0
 
 
-def _as_data(look: DeviceEvents) -> dict[str, object]:
-    data = dataclasses.asdict(look)
-    for row, attribute in zip(data["attributes"], look.attributes, strict=True):
-        row |= {"verdict": attribute.verdict, "repair": attribute.propose_repair(look.device)}
-    return data
+def _repair(subject: Subject, poll: Sequence[str], abs_change: Sequence[str]) -> int:
+    # All are read before the first is written: a typing error changes nothing.
+    changes = [_read_assignment("--abs-change", text) for text in abs_change]
+    periods = [_read_assignment("--poll", text) for text in poll]
+    for name, change in changes:
+        click.echo(set_abs_change(subject, name, change))
+    for name, period_ms in periods:
+        click.echo(set_polling(subject, name, int(period_ms)))
+    return 0
 
 
-def _show(look: DeviceEvents, *, show_all: bool) -> None:
-    from rich.console import Console
+def _read_assignment(option: str, text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if not name or not 0 <= number < 1e9:
+        raise click.BadOptionUsage(option, f"{option} {text}: write ATTRIBUTE=NUMBER, not below 0")
+    return name, number
 
-    console = Console(soft_wrap=True)
-    shown = [a for a in look.attributes if show_all or a.verdict in ("silent", "unreadable")]
-    well = sum(a.verdict == "well" for a in look.attributes)
-    console.print(
-        f"[bold]{look.device}[/] (server {look.server}): {well} of {len(look.attributes)} attributes send change "
-        f"events; listened {look.listened_s:g} s"
+
+def _print_survey(host: str, *, as_json: bool) -> int:
+    lines = survey_events(host)
+    if as_json:
+        click.echo(json.dumps([asdict(line) for line in lines], indent=2))
+        return 0
+    rows: list[tuple[str, ...]] = [("device", "State", "pushed", "polled", "no events", "trouble")]
+    for line in lines:
+        if line.seen:
+            rows.append((line.device, "?", "", "", "", line.seen))
+        else:
+            numbers = (line.pushed, line.polled, line.without)
+            rows.append((line.device, line.state, *map(str, numbers), str(line.troubled or "")))
+    _print_rows(rows)
+    click.echo("\nState is what waiting for a move relies on. More: mambactl tango events DEVICE")
+    return 0
+
+
+def _print_diagnosis(diagnosis: Diagnosis) -> None:
+    click.echo(f"{diagnosis.device}: change events, listened for {diagnosis.listened_s:g} s\n")
+    _print_rows([_HEADER, *(_make_row(line) for line in diagnosis.attributes)])
+    repairs = [line.repair for line in diagnosis.attributes if line.repair]
+    if repairs:
+        click.echo("\nRepair (polling costs a reading each time; a push from the server's code is better):")
+        for repair in repairs:
+            click.echo(f"  {repair}")
+    click.echo("\nSubscribers of the whole server, from the last 50 calls of its admin device:")
+    for subscriber in diagnosis.subscribers or ["none there"]:
+        click.echo(f"  {subscriber}")
+    click.echo("Tango does not tell who subscribed to which attribute" + _describe_counts(diagnosis))
+
+
+def _describe_counts(diagnosis: Diagnosis) -> str:
+    if diagnosis.counts_known:
+        return "; sent counts from the first subscription on."
+    return "; this server, older than Tango 10, does not count what it sent."
+
+
+def _make_row(line: AttributeEvents) -> tuple[str, ...]:
+    polled = "by trigger" if line.period_ms is None else f"{line.period_ms} ms"
+    return (
+        line.name,
+        f"polled {polled}" if line.source == Source.POLLED else str(line.source),
+        line.thresholds or "–",
+        str(line.came),
+        "–" if line.age_s is None else f"{line.age_s:.1f} s ago",
+        "–" if line.sent is None else str(line.sent),
+        line.trouble,
     )
-    if shown:
-        console.print(_make_table(shown))
-        _show_repairs(look, shown)
-    told = "; ".join(look.subscribers) or "nobody"
-    console.print(f"subscribed lately to this server (its black box, last calls): {told}\n", highlight=False)
 
 
-def _make_table(attributes: list[AttributeEvents]) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for column in ("attribute", "events", "sent by", "polled", "change of", "archive", "heard", "sent so far"):
-        table.add_column(column, no_wrap=column == "attribute")
-    for a in attributes:
-        thresholds = [a.absolute and f"{a.absolute}", a.relative and f"{a.relative} %"]
-        polled = "no" if a.polled_ms is None else f"{a.polled_ms} ms"
-        if a.polled_age_ms is not None:
-            polled += f", value {a.polled_age_ms:.0f} ms old"
-        heard = "none" if a.last_age_s is None else f"{a.events}, last {a.last_age_s:.1f} s ago"
-        table.add_row(
-            a.name,
-            f"[{_COLOURS[a.verdict]}]{a.verdict}[/]",
-            a.origin,
-            polled,
-            " or ".join(t for t in thresholds if t) or "not set",
-            a.archive or "not set",
-            heard,
-            "not counted" if a.sent is None else str(a.sent),
-        )
-    return table
-
-
-def _show_repairs(look: DeviceEvents, attributes: list[AttributeEvents]) -> None:
-    """One line per kind of repair, with the attributes it is for."""
-    repairs: dict[tuple[str, ...], list[str]] = {}
-    for attribute in attributes:
-        if proposed := attribute.propose_repair(look.device):
-            general = tuple(step.replace(repr(attribute.name), "ATTRIBUTE") for step in proposed)
-            repairs.setdefault(general, []).append(attribute.name)
-    for steps, names in repairs.items():
-        click.echo(f"to have events of {', '.join(names)}:")
-        for line in steps:
-            click.echo(f"  {line}")
+def _print_rows(rows: Sequence[tuple[str, ...]]) -> None:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
