@@ -20,6 +20,9 @@ import tango
 _PORT = re.compile(r"Database DS listening on:.*, port=(\d+)\.")
 _START_TIMEOUT_S = 20.0
 
+TANGO_PROGRAMS = Path(sys.prefix) / "debian/usr/lib/tango"
+"""Tango's C++ programs (TangoTest, DataBaseds, Starter), unpacked by `make install-tests`."""
+
 _T = TypeVar("_T")
 
 Properties = dict[str, str | float | int | bool]
@@ -124,6 +127,24 @@ class TangoFacility:
         self.servers[server] = process
         process.wait_for_line(re.compile("^ready$", re.MULTILINE))
         return process
+
+    def start_program(
+        self, server: str, program: Path, *, ready: str = "^Ready to accept request", **environment: str
+    ) -> Process:
+        """Start a server that is no module of ours (Tango's C++ ones) and wait until its output matches `ready`."""
+        process = Process(
+            [str(program), server.partition("/")[2], "-ORBendPoint", "giop:tcp:127.0.0.1:0"],
+            environment={**os.environ, "TANGO_HOST": self.host, **environment},
+            log=self.folder / f"{server.replace('/', '-')}.log",
+        )
+        self.servers[server] = process
+        process.wait_for_line(re.compile(ready, re.MULTILINE))
+        return process
+
+    def start_tango_test(self, *, device: str = "sys/tg_test/1", instance: str = "test") -> Process:
+        """Register and start Tango's own C++ `TangoTest` (Debian's package, unpacked by `make install-tests`)."""
+        self.register(f"TangoTest/{instance}", {device: ("TangoTest", {})})
+        return self.start_program(f"TangoTest/{instance}", TANGO_PROGRAMS / "TangoTest")
 
     def stop(self, server: str) -> int:
         """End one server by SIGTERM; returns its exit code."""
