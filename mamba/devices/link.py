@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import tango
 
-from mamba.devices.attribute import AttributeInfo, Reading, info_of, plain
+from mamba.devices.attribute import AttributeInfo, CommandInfo, Reading, command_of, info_of, plain
 from mamba.devices.link_errors import translate
 from mamba.devices.upstream_costs import skip_telemetry_check
 from mamba.errors import DeviceError, DeviceUnreachable
@@ -109,6 +109,37 @@ class TangoLink:
         """Names of all attributes."""
         return [str(name) for name in self._ask("list its attributes", lambda proxy: proxy.get_attribute_list())]
 
+    def configurations(self) -> list[AttributeInfo]:
+        """What the server says of all attributes, by one call; remembered as if each had been asked for."""
+        configs = self._ask("ask about its attributes", lambda proxy: proxy.attribute_list_query_ex())
+        now = time.monotonic()
+        for config in configs:
+            self._known[config.name] = _remember(now, config)
+        return [self._known[config.name].info for config in configs]
+
+    def commands(self) -> list[CommandInfo]:
+        """What the server says of all commands."""
+        return [command_of(config) for config in self._ask("ask about its commands", lambda p: p.command_list_query())]
+
+    def class_name(self) -> str:
+        """Tango class, from the server."""
+        return str(self._ask("ask for its class", lambda proxy: proxy.info().dev_class))
+
+    def try_read(self, *attributes: str) -> dict[str, Reading | DeviceError]:
+        """Read several attributes in one call; one that fails has its error in the place of a reading.
+
+        Raises:
+            DeviceUnreachable, DeviceTimeout, DeviceFault: the call itself failed.
+        """
+        values = self._ask("read its attributes", lambda proxy: proxy.read_attributes(list(attributes)))
+        found: dict[str, Reading | DeviceError] = {}
+        for name, value in zip(attributes, values, strict=True):
+            try:
+                found[name] = self._reading(name, value)
+            except DeviceError as error:
+                found[name] = error
+        return found
+
     def info(self, attribute: str) -> AttributeInfo:
         """Configuration of one attribute, at most some seconds old: limits may be moved while we run."""
         return self._know(attribute).info
@@ -175,8 +206,7 @@ class TangoLink:
         now = time.monotonic()
         if known is None or now - known.when > _INFO_LIFE_S:
             config = self._ask(f"ask about {attribute}", lambda proxy: proxy.get_attribute_config(attribute))
-            info = info_of(config, type_name=tango.CmdArgType(config.data_type).name)
-            known = self._known[attribute] = _Known(now, config, info)
+            known = self._known[attribute] = _remember(now, config)
         return known
 
     def _ask(self, action: str, request: Callable[[Any], Any]) -> Any:
@@ -305,6 +335,10 @@ class _Known:
     when: float
     config: Any
     info: AttributeInfo
+
+
+def _remember(when: float, config: Any) -> _Known:
+    return _Known(when, config, info_of(config, type_name=tango.CmdArgType(config.data_type).name))
 
 
 class _Problem(NamedTuple):

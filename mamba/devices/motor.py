@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from ophyd import Component, FormattedComponent, Kind
 
 from mamba.devices.base import TangoDevice
-from mamba.devices.signal import TangoSignal, check_number
+from mamba.devices.signal import TangoSignal, check_number, warn_of
 from mamba.devices.waiting import Readings, Status, run_for_status, wait_until
 from mamba.errors import DeviceFault, DeviceTimeout
 
@@ -41,6 +42,7 @@ class Motor(TangoDevice):
     """
 
     whole = "readback"
+    commands: ClassVar[Mapping[str, str]] = {"stop": "Stop"}
     readback = FormattedComponent(TangoSignal, "{_attribute}", kind=Kind.hinted)
     setpoint = FormattedComponent(TangoSignal, "{_attribute}", kind=Kind.normal, part="set")
     velocity = Component(TangoSignal, "Velocity", kind=Kind.config)
@@ -116,6 +118,7 @@ class Motor(TangoDevice):
             DeviceFault, DeviceTimeout, DeviceUnreachable: through the status.
         """
         self.check_value(position)
+        warn_of(self.name, position, self.readback.info)
         order = _Order(float(position), self.timeout_s if timeout is None else timeout, Status(self))
         self._orders.append(order)
         return run_for_status(order.status, lambda: self._carry_out(order), name=self.name)
@@ -135,7 +138,7 @@ class Motor(TangoDevice):
         """
         for order in tuple(self._orders):
             order.stopped = success
-        self.link.call("Stop")
+        self.link.call(self.command_of["stop"])
 
     def _carry_out(self, order: _Order) -> None:
         try:
@@ -146,12 +149,14 @@ class Motor(TangoDevice):
 
     def _move(self, order: _Order) -> None:
         target, info = order.target, self.readback.info
-        start = self.link.read(self._attribute)[self._attribute].value
+        before = self.link.read("State", self._attribute)
+        self._refuse_fault(before["State"].value, f"reach {info.show(target)}")
+        start = before[self._attribute].value
         began = time.monotonic()
         if order.stopped is None:
             self.link.write(self._attribute, target)
             if order.stopped is not None:  # the command overtook the write
-                self.link.call("Stop")
+                self.link.call(self.command_of["stop"])
 
         def look(readings: Readings) -> None:
             current = readings[self._attribute].value
@@ -172,7 +177,7 @@ class Motor(TangoDevice):
                 look=look,
             )
         except DeviceTimeout:
-            self.link.call("Stop")  # a move that nobody waits for any more must not go on
+            self.link.call(self.command_of["stop"])  # a move that nobody waits for any more must not go on
             raise
         # Tango looks at State after the other attributes: the position that came with it may be of before the end
         self._judge(order, start, {**readings, **self.link.read(self._attribute)})
