@@ -159,6 +159,7 @@ class LateDevice(TangoDevice):
             kind, options = self._choose(self.link)
             before, name, tango_name = dict(self.__dict__), self.name, self.link.device
             self.__class__ = kind
+            self.__dict__.clear()  # ophyd copies the kinds of components from what it finds here
             try:
                 kind.__init__(self, tango_name, name=name, **options)  # type: ignore[misc]
                 adopt_device(self, name)
