@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import tango
 
 from mamba.devices.attribute import AttributeInfo, CommandInfo, Reading, command_of, info_of, plain
@@ -35,6 +36,7 @@ _CONNECT_S = 2.5
 _NO_EVENTS = {"API_AttributePollingNotStarted", "API_AttributeNotPolled", "API_EventPropertiesNotSet"}
 _REFUSED_LIFE_S = 60.0
 """A device that says it sends no events is not asked again for this long: asking costs more than a move."""
+_STATES = tuple(tango.DevState(number).name for number in range(len(tango.DevState.__members__)))
 _links: weakref.WeakSet[TangoLink] = weakref.WeakSet()
 
 
@@ -264,6 +266,8 @@ class TangoLink:
         if value.type == tango.CmdArgType.DevEnum:
             known = self._known.get(attribute)
             labels = known.info.labels if known else self.info(attribute).labels
+        elif value.type == tango.CmdArgType.DevState and isinstance(value.value, np.ndarray):
+            labels = _STATES  # PyTango gives a spectrum of states as numbers
         return Reading(
             plain(value.value, labels), plain(value.w_value, labels), value.time.totime(), value.quality.name
         )
