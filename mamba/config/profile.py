@@ -91,7 +91,7 @@ class DeviceConfig(Model):
     """One ophyd device in `M` or `D`; its key in the profile is the name below the group (`energy`, `sample.x`)."""
 
     tango: str = Field(description="Tango device name")
-    type: Shape | Literal["auto", "device", "signal"] = Field(
+    type: Literal[Shape, "auto", "device", "signal"] = Field(
         "auto", description="'auto' follows the Tango class; 'device' is wrapped as its server describes it"
     )
     attribute: str | None = Field(None, description="the attribute that is moved or read, where the type has a choice")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import h5py
 import numpy as np
 import pytest
 from bluesky.plans import count
@@ -10,6 +13,7 @@ from ophyd import Kind
 from mamba.config import DeviceConfig
 from mamba.devices import Group, LateDevice, build_devices, describe_device, expression_of, tango
 from mamba.errors import BadValue, DeviceUnreachable
+from mamba.scans import make_run_engine
 
 
 @pytest.fixture
@@ -40,6 +44,7 @@ def test_a_value_of_every_kind_is_read(D):
     assert D.tt.long_spectrum_ro.get().dtype == np.int32
     assert D.tt.uchar_image_ro.get().shape == (251, 251)
     assert isinstance(D.tt.string_spectrum_ro.get()[0], str)
+    D.zoo.Absorber.put("THIN")
     assert D.zoo.Absorber.get() == "THIN"
     assert D.zoo.Absorbers.get() == ["NONE", "THICK"]
     assert D.zoo.Members.get() == ["ON", "FAULT"]
@@ -108,6 +113,34 @@ def test_a_run_records_wrapped_devices(D, run):
     events = [document for name, document in documents if name == "event"]
     assert len(events) == 2
     assert {"D_tt_double_scalar", "D_zoo_Current", "D_zoo_Absorber"} <= set(events[0]["data"])
+
+
+def test_the_file_of_a_run_has_what_was_recorded(D, foreign_servers, profile):
+    spectra = tango(
+        f"tango://{foreign_servers.host}/sys/tg_test/1",
+        read=["wave", "ushort_image_ro", "string_scalar", "State", "boolean_spectrum_ro"],
+    )
+    D.spectra = spectra
+    engine = make_run_engine(profile)
+    try:
+        engine(count([D.zoo, D.spectra], num=3))
+    finally:
+        engine.loop.call_soon_threadsafe(engine.loop.stop)
+        engine._th.join(5)
+        engine.loop.close()
+    (file,) = Path(profile.data.directory).glob("*.nxs")
+    with h5py.File(file) as opened:
+        found: dict[str, tuple[int, ...]] = {}
+
+        def note(name, item):
+            if isinstance(item, h5py.Dataset):
+                found.setdefault(name.rpartition("/")[2], item.shape)
+
+        opened.visititems(note)
+    assert found, sorted(found)
+    assert found["D_spectra_wave"] == (3, 256)
+    assert found["D_spectra_ushort_image_ro"][0] == 3
+    assert found["D_zoo_Absorber"] == found["D_spectra_State"] == (3,)
 
 
 def late(profile, address, **config):
