@@ -3,6 +3,7 @@
 from mamba.config.environment import BUILT_IN_PROFILE, Environment, read_environment
 from mamba.config.people import ROLES, LdapConfig, PamConfig, PeopleConfig, Role, RolesConfig
 from mamba.config.profile import (
+    ClassConfig,
     ConsoleConfig,
     DataConfig,
     DeviceConfig,
@@ -18,6 +19,7 @@ from mamba.config.profile import (
 __all__ = [
     "BUILT_IN_PROFILE",
     "ROLES",
+    "ClassConfig",
     "ConsoleConfig",
     "DataConfig",
     "DeviceConfig",

@@ -67,11 +67,33 @@ class ServerConfig(Model):
     devices: dict[DeviceName, ServerDevice] = Field(description="Tango device name → class and properties")
 
 
+Shape = Literal[
+    "motor", "pseudo_motor", "counter", "gated_counter", "zero_d", "detector_1d", "detector_2d", "lima", "camera",
+    "shutter", "io_register",
+]  # fmt: skip
+"""What kind of thing a device is."""
+
+
+class ClassConfig(Model):
+    """What devices of one Tango class are; short form: the shape alone (`Motor: motor`)."""
+
+    type: Shape = Field(description="the shape")
+    attribute: str | None = Field(None, description="the attribute that is moved, for motors")
+    options: dict[str, Any] = Field({}, description="keyword arguments of the device's class")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_word(cls, given: object) -> object:
+        return {"type": given} if isinstance(given, str) else given
+
+
 class DeviceConfig(Model):
     """One ophyd device in `M` or `D`; its key in the profile is the name below the group (`energy`, `sample.x`)."""
 
     tango: str = Field(description="Tango device name")
-    type: Literal["motor", "counter", "camera", "shutter", "signal"]
+    type: Literal[Shape, "auto", "device", "signal"] = Field(
+        "auto", description="'auto' follows the Tango class; 'device' is wrapped as its server describes it"
+    )
     attribute: str | None = Field(None, description="the attribute that is moved or read, where the type has a choice")
     options: dict[str, Any] = Field({}, description="keyword arguments of the device's class")
 
@@ -118,6 +140,7 @@ class Profile(Model):
     tango: TangoConfig = TangoConfig()
     servers: dict[ServerName, ServerConfig] = Field({}, description="SERVER/INSTANCE → what it runs")
     devices: DevicesConfig = DevicesConfig()
+    classes: dict[str, ClassConfig] = Field({}, description="Tango class → shape, for devices without a type")
     console: ConsoleConfig
     data: DataConfig = DataConfig()
     scans: ScansConfig = ScansConfig()

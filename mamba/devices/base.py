@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
 
 from ophyd import Device, Kind
 
@@ -11,7 +11,7 @@ from mamba.devices.descriptors import record_objects_by_key
 from mamba.devices.link import TangoLink
 from mamba.devices.names import key_of
 from mamba.devices.signal import TangoSignal
-from mamba.errors import DeviceFault
+from mamba.errors import BadValue, DeviceFault, find_nearest
 
 Documents = dict[str, dict[str, Any]]
 """Readings or data keys by recorded key."""
@@ -27,6 +27,11 @@ class TangoDevice(Device):
         tango: Tango device name.
         name: expression that reaches it.
         call_timeout_s: longest time one call to the server may take.
+        attributes: component → attribute, where the server names it otherwise; None: it has no such attribute.
+        commands: what the device does ("stop") → command, where the server names it otherwise.
+
+    Raises:
+        BadValue: `attributes` or `commands` name what this class does not have.
     """
 
     whole: str = ""
@@ -34,13 +39,34 @@ class TangoDevice(Device):
 
     trigger: Any = None  # ophyd's does nothing, and bluesky would send it and wait for it at every point
 
-    def __init__(self, tango: str, *, name: str, call_timeout_s: float = 2.5, **kwargs: Any) -> None:
+    commands: ClassVar[Mapping[str, str]] = {}
+    """What devices of this class do → the Tango command for it."""
+
+    def __init__(
+        self,
+        tango: str,
+        *,
+        name: str,
+        call_timeout_s: float = 2.5,
+        attributes: Mapping[str, str | None] | None = None,
+        commands: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        _refuse_unknown(name, "component", attributes or {}, self.component_names)
+        _refuse_unknown(name, "action", commands or {}, type(self).commands)
+        self.command_of = {**type(self).commands, **(commands or {})}
         record_objects_by_key()
         self.link = TangoLink(tango, name=name, timeout_s=call_timeout_s)
         super().__init__("", name=name, **kwargs)
         for attribute in self.component_names:
             key = name if attribute == self.whole else f"{name}.{attribute}"
             getattr(self, attribute).record_as(f"{name}.{attribute}", key_of(key))
+        for component, named in (attributes or {}).items():
+            signal = getattr(self, component)
+            if named is None:
+                signal.kind = Kind.omitted
+            else:
+                signal.attribute = named
 
     def record_as(self, expression: str, key: str) -> None:
         """Take the name `expression`; `key` belongs to the component that stands for the whole."""
@@ -98,6 +124,12 @@ class TangoDevice(Device):
                 seen=f"state {state}: {self.link.status_text()}",
                 remedy=f"look at {self.link.device}, then give it the command Init",
             )
+
+
+def _refuse_unknown(name: str, what: str, given: Mapping[str, Any], known: Any) -> None:
+    for key in given:
+        if key not in known:
+            raise BadValue(f"{name}: has no {what} {key!r}", remedy=find_nearest(key, list(known)))
 
 
 def merge(parts: Iterable[Documents]) -> Documents:

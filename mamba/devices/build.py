@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mamba.config import DeviceConfig, Profile
+from mamba.config import ClassConfig, DeviceConfig, Profile
 from mamba.devices.asynchronous import children_of, is_asynchronous, wait_answer
 from mamba.devices.base import TangoDevice
 from mamba.devices.camera import Camera
 from mamba.devices.counter import Counter
+from mamba.devices.generic import Choice, LateDevice, describe_itself
 from mamba.devices.group import Group
+from mamba.devices.link import TangoLink
 from mamba.devices.motor import Motor
 from mamba.devices.names import expression_of
-from mamba.devices.shutter import Shutter
+from mamba.devices.shapes import SHAPES, ClassFinder
 from mamba.devices.signal import TangoSignal
-from mamba.errors import DeviceError, ProfileError
+from mamba.errors import BadValue, DeviceError, ProfileError
 
 
 def build_devices(profile: Profile) -> tuple[Group, Group]:
@@ -29,35 +30,65 @@ def build_devices(profile: Profile) -> tuple[Group, Group]:
         ProfileError: a device lacks its attribute, or has an option its type does not know.
         NameClash: two devices would be recorded under one key.
     """
+    finder = ClassFinder(profile)
     groups = (Group("M"), Group("D"))
     for group, configs in zip(groups, (profile.devices.M, profile.devices.D), strict=True):
         for key, config in configs.items():
-            group[key] = _build(f"{group.name}.{key}", config, profile)
+            group[key] = _build(f"{group.name}.{key}", config, profile, finder)
     return groups
 
 
-def _build(name: str, config: DeviceConfig, profile: Profile) -> Any:
-    make: Callable[..., Any]
-    options = dict(config.options)
-    if config.type == "motor":
-        make, options = Motor, {"attribute": config.attribute or "Position", **options}
-    elif config.type == "signal":
-        if config.attribute is None:
-            raise ProfileError(f"device {name}: a signal needs 'attribute'", remedy="name the Tango attribute it reads")
-        make, options = _make_signal, {"attribute": config.attribute, **options}
-    elif config.type == "camera":
-        if "graph" not in options:
-            raise ProfileError(f"device {name}: a camera needs the option 'graph'", remedy="name a graph file")
-        graph = profile.path.parent / Path(str(options.pop("graph")))
-        make, options = Camera, {"graph": graph, "directory": profile.data.directory.absolute(), **options}
-    else:
-        make = {"counter": Counter, "shutter": Shutter}[config.type]
+def _build(name: str, config: DeviceConfig, profile: Profile, finder: ClassFinder) -> Any:
+    if config.type == "device":
+        return LateDevice(config.tango, name=name, choose=lambda link: describe_itself(link, **config.options))
+    if config.type == "auto":
+        tango_class = finder.class_of(config.tango)
+        shape = finder.shape_of(tango_class) if tango_class else None
+        if shape is None and (tango_class is None or config.attribute is None):
+            return LateDevice(config.tango, name=name, choose=lambda link: _choose(link, name, config, profile, finder))
+        config = _as_class_says(config, shape)
+    make, options = _pick(name, config, profile)
     try:
         return make(config.tango, name=name, **options)
-    except TypeError as error:
+    except (TypeError, BadValue) as error:
         raise ProfileError(
             f"device {name}: an option does not fit a {config.type}", seen=str(error), remedy="mend its options"
         ) from None
+
+
+def _as_class_says(config: DeviceConfig, shape: ClassConfig | None) -> DeviceConfig:
+    """The device with the shape of its Tango class; without one, its attribute is a signal."""
+    if shape is None:
+        return config.model_copy(update={"type": "signal"})
+    options = {**shape.options, **config.options}
+    return config.model_copy(
+        update={"type": shape.type, "attribute": config.attribute or shape.attribute, "options": options}
+    )
+
+
+def _choose(link: TangoLink, name: str, config: DeviceConfig, profile: Profile, finder: ClassFinder) -> Choice:
+    """What the server behind `link` is, when the database could not say, or its class has no shape."""
+    shape = finder.shape_of(link.class_name())
+    if shape is None and config.attribute is None:
+        return describe_itself(link, **config.options)
+    return _pick(name, _as_class_says(config, shape), profile)
+
+
+def _pick(name: str, config: DeviceConfig, profile: Profile) -> tuple[Any, dict[str, Any]]:
+    """Class and keyword arguments of a device whose type is known."""
+    options = dict(config.options)
+    if config.type in ("motor", "pseudo_motor"):
+        return SHAPES[config.type], {"attribute": config.attribute or "Position", **options}
+    if config.type == "signal":
+        if config.attribute is None:
+            raise ProfileError(f"device {name}: a signal needs 'attribute'", remedy="name the Tango attribute it reads")
+        return _make_signal, {"attribute": config.attribute, **options}
+    if config.type == "camera":
+        if "graph" not in options:
+            raise ProfileError(f"device {name}: a camera needs the option 'graph'", remedy="name a graph file")
+        graph = profile.path.parent / Path(str(options.pop("graph")))
+        return Camera, {"graph": graph, "directory": profile.data.directory.absolute(), **options}
+    return SHAPES[config.type], options
 
 
 def _make_signal(tango: str, *, name: str, attribute: str, **options: Any) -> TangoSignal:
@@ -69,6 +100,11 @@ def describe_device(device: Any) -> dict[str, Any]:
 
     A device that cannot be reached is described with `state` "UNREACHABLE" and what was seen in `status`.
     """
+    if isinstance(device, LateDevice):
+        try:
+            device.become()
+        except DeviceError as error:
+            return _describe_unknown(device, error)
     link = getattr(device, "link", None)
     described: dict[str, Any] = {
         "name": getattr(device, "name", ""),
@@ -90,6 +126,15 @@ def _list_components(device: Any) -> list[str]:
     if is_asynchronous(device):
         return [name for name, _ in children_of(device)]
     return list(getattr(device, "component_names", ()))
+
+
+def _describe_unknown(device: LateDevice, error: DeviceError) -> dict[str, Any]:
+    """A device that could not be asked what it is."""
+    return {
+        "name": device.name, "class": "LateDevice", "doc": "", "tango": device.link.device, "prefix": "",
+        "components": [], "movable": False, "state": "UNREACHABLE", "status": error.seen or error.what,
+        "error": error.code,
+    }  # fmt: skip
 
 
 def _describe_live(device: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import tango
 
 from mamba.devices.attribute import AttributeInfo, Reading, info_of, plain
@@ -34,6 +35,7 @@ _INFO_LIFE_S = 5.0
 _CONNECT_S = 2.5
 """Tango gives a server three seconds to accept a connection, then goes on without one."""
 _DATABASE_S = 4.0
+_STATES = tuple(tango.DevState(number).name for number in range(len(tango.DevState.__members__)))
 _PAUSE_FIRST_S, _PAUSE_LAST_S, _PAUSE_UNWANTED_S = 0.05, 1.0, 10.0
 _WANTED_S = 60.0
 """A device that nobody asked for this long is looked for less often."""
@@ -127,9 +129,16 @@ class Connection:
         now = time.monotonic()
         if known is None or now - known.when > _INFO_LIFE_S:
             config = self.run(lambda proxy: proxy.get_attribute_config(attribute), again=True)
-            info = info_of(config, type_name=tango.CmdArgType(config.data_type).name)
-            known = self._known[attribute] = Known(now, config, info)
+            known = self._known[attribute] = _remember(now, config)
         return known
+
+    def know_all(self) -> list[AttributeInfo]:
+        """What is known of all attributes, asked by one call."""
+        configs = self.run(lambda proxy: proxy.attribute_list_query_ex(), again=True)
+        now = time.monotonic()
+        known = {config.name: _remember(now, config) for config in configs}
+        self._known.update(known)
+        return [each.info for each in known.values()]
 
     def count_read(self, attributes: tuple[str, ...]) -> None:
         """Note a good read of these attributes."""
@@ -147,6 +156,8 @@ class Connection:
         if value.type == tango.CmdArgType.DevEnum:
             known = self._known.get(attribute)
             labels = (known or self.know(attribute)).info.labels
+        elif value.type == tango.CmdArgType.DevState and isinstance(value.value, np.ndarray):
+            labels = _STATES  # PyTango gives a spectrum of states as numbers
         return Reading(
             plain(value.value, labels), plain(value.w_value, labels), value.time.totime(), value.quality.name
         )
@@ -296,6 +307,10 @@ class Connection:
             outage.try_took_s = took_s
             self._lock.notify_all()
             return self.outage is not outage
+
+
+def _remember(when: float, config: Any) -> Known:
+    return Known(when, config, info_of(config, type_name=tango.CmdArgType(config.data_type).name))
 
 
 def _is_contact_lost(failure: tango.DevFailed) -> bool:

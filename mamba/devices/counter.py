@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from ophyd import Component, Kind
 
 from mamba.devices.base import TangoDevice
@@ -18,6 +21,8 @@ class Counter(TangoDevice):
     """
 
     whole = "counts"
+    commands: ClassVar[Mapping[str, str]] = {"prepare": "", "start": "Start", "stop": "Stop"}
+    """`prepare` is called before `start`, where the server wants that."""
     counts = Component(TangoSignal, "Value", kind=Kind.hinted)
     count_time = Component(TangoSignal, "IntegrationTime", kind=Kind.normal, skip_unchanged=True)
     rate = Component(TangoSignal, "Rate", kind=Kind.omitted)
@@ -39,16 +44,24 @@ class Counter(TangoDevice):
 
     def stop(self, *, success: bool = False) -> None:
         """End the counting now; what was counted stays readable."""
-        self.link.call("Stop")
+        self.link.call(self.command_of["stop"])
+
+    def _longest_s(self) -> float:
+        return float(self.count_time.remembered()) + _MARGIN_S
+
+    def _begin(self) -> None:
+        if self.command_of["prepare"]:
+            self.link.call(self.command_of["prepare"])
+        self.link.call(self.command_of["start"])
 
     def _count(self) -> None:
         preset_s = self.count_time.remembered()
-        self.link.call("Start")
+        self._begin()
         readings = wait_until(
             self.link,
             lambda readings: readings["State"].value not in ("RUNNING", "MOVING"),
             attributes=("State",),
-            timeout_s=preset_s + _MARGIN_S,
+            timeout_s=self._longest_s(),
             doing=f"count for {preset_s:g} s",
         )
         self._refuse_fault(readings["State"].value, f"count for {preset_s:g} s")

@@ -14,7 +14,7 @@ from typing import Any
 
 import tango
 
-from mamba.devices.attribute import AttributeInfo, Reading
+from mamba.devices.attribute import AttributeInfo, CommandInfo, Reading, command_of
 from mamba.devices.channels import Listener
 from mamba.devices.connection import Connection, Known, connect_to, list_connections
 from mamba.devices.link_errors import CallFailed, Problem, translate
@@ -105,6 +105,38 @@ class TangoLink:
         """Names of all attributes."""
         names = self._tell("list its attributes", lambda proxy: proxy.get_attribute_list(), again=True)
         return [str(name) for name in names]
+
+    def configurations(self) -> list[AttributeInfo]:
+        """What the server says of all attributes, by one call; remembered as if each had been asked for."""
+        try:
+            return (self._connection or self._attach()).know_all()
+        except CallFailed as failure:
+            raise self._explain(failure, "ask about its attributes") from None
+
+    def commands(self) -> list[CommandInfo]:
+        """What the server says of all commands."""
+        configs = self._tell("ask about its commands", lambda proxy: proxy.command_list_query(), again=True)
+        return [command_of(config) for config in configs]
+
+    def class_name(self) -> str:
+        """Tango class, from the server."""
+        return str(self._tell("ask for its class", lambda proxy: proxy.info().dev_class, again=True))
+
+    def try_read(self, *attributes: str) -> dict[str, Reading | DeviceError]:
+        """Read several attributes in one call; one that fails has its error in the place of a reading.
+
+        Raises:
+            DeviceUnreachable, DeviceTimeout, DeviceFault: the call itself failed.
+        """
+        values = self._tell("read its attributes", lambda proxy: proxy.read_attributes(list(attributes)), again=True)
+        connection = self._connection or self._attach()
+        found: dict[str, Reading | DeviceError] = {}
+        for name, value in zip(attributes, values, strict=True):
+            try:
+                found[name] = connection.reading_of(name, value)
+            except CallFailed as failure:
+                found[name] = self._explain(failure, f"read {name}")
+        return found
 
     def info(self, attribute: str) -> AttributeInfo:
         """Configuration of one attribute, at most some seconds old: limits may be moved while we run."""

@@ -6,6 +6,7 @@ the class; the first sentence is what is shown. Plain data in, so that it can be
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 from mamba.errors import (
@@ -46,6 +47,7 @@ _UNREACHABLE = {
     "API_TangoHostNotSet",
 }
 _UNKNOWN = {"DB_DeviceNotDefined", "API_DeviceNotFound", "API_DeviceNotDefined"}
+_WRONG_NAME = {"API_WrongDeviceNameSyntax"}
 _BAD_VALUE = {
     "API_AttrNotWritable",
     "API_IncompatibleAttrArgumentType",
@@ -81,12 +83,26 @@ def translate(errors: Any, *, name: str, device: str, action: str) -> DeviceErro
         return DeviceTimeout(
             f"{name}: no answer in time to '{action}'", seen=seen, remedy=f"look at the server of {device}"
         )
+    if _is_wrong_host(errors):
+        return DeviceUnreachable(
+            what,
+            seen=f"TANGO_HOST cannot be used: {seen}",
+            remedy="set it to HOST:PORT, or HOST:PORT,HOST:PORT for two",
+        )
+    if reasons & _WRONG_NAME:
+        return UnknownDevice(what, seen=f"{device!r} is no Tango name", remedy="write DOMAIN/FAMILY/MEMBER or an alias")
     if reasons & _UNKNOWN:
         return UnknownDevice(what, seen=f"Tango has no device {device}", remedy="mend the name in the profile")
     if "API_CantConnectToDatabase" in reasons:
-        seen = "the Tango database does not answer"
-    elif "API_DeviceNotExported" in reasons or "API_ServerNotRunning" in reasons:
+        return DeviceUnreachable(
+            what,
+            seen=f"the Tango database{_find_database(errors)} does not answer",
+            remedy="start it, or mend TANGO_HOST; 'mambactl doctor' looks further",
+        )
+    if "API_DeviceNotExported" in reasons or "API_ServerNotRunning" in reasons:
         seen = f"no server runs {device}"
+    elif reasons & _UNREACHABLE and "was delayed" in seen:  # Tango's own words hide that nobody is there
+        seen = f"no server answers for {device}"
     elif reasons & _UNREACHABLE:
         seen = f"its server does not answer: {seen}"
     if reasons & _UNREACHABLE:
@@ -98,6 +114,18 @@ def translate(errors: Any, *, name: str, device: str, action: str) -> DeviceErro
     if reasons & {"API_AttrNotFound", "API_CommandNotFound"}:
         return DeviceError(what, seen=seen, remedy=f"choose one that {device} has, in the profile")
     return DeviceFault(what, seen=seen, remedy=f"read the state and status of {device}")
+
+
+def _is_wrong_host(errors: Any) -> bool:
+    words = " ".join(str(error.desc) for error in errors)
+    return "TANGO_HOST env. variable syntax" in words or "cannot be entirely parsed into int" in words
+
+
+def _find_database(errors: Any) -> str:
+    """Where the database is, if Tango says so: `at HOST:PORT` after a space."""
+    words = " ".join(str(error.desc) for error in errors)
+    found = re.search(r"database on host (\S+) with port (\d+)", words)
+    return f" at {found[1]}:{found[2]}" if found else ""
 
 
 def unreachable(*, name: str, device: str, seen: str) -> DeviceUnreachable:

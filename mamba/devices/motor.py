@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from ophyd import Component, FormattedComponent, Kind
 
 from mamba.devices.attribute import Reading
 from mamba.devices.base import Documents, TangoDevice, merge
-from mamba.devices.signal import TangoSignal, check_number, is_of_now
+from mamba.devices.signal import TangoSignal, check_number, is_of_now, warn_of
 from mamba.devices.stopping import stop_when_it_answers
 from mamba.devices.waiting import Readings, Status, run_for_status, wait_until
 from mamba.errors import DeviceError, DeviceFault, DeviceTimeout, DeviceUnreachable
@@ -50,6 +51,7 @@ class Motor(TangoDevice):
     """
 
     whole = "readback"
+    commands: ClassVar[Mapping[str, str]] = {"stop": "Stop"}
     readback = FormattedComponent(TangoSignal, "{_attribute}", kind=Kind.hinted)
     setpoint = FormattedComponent(TangoSignal, "{_attribute}", kind=Kind.normal, part="set")
     velocity = Component(TangoSignal, "Velocity", kind=Kind.config)
@@ -137,6 +139,7 @@ class Motor(TangoDevice):
             DeviceFault, DeviceTimeout, DeviceUnreachable: through the status.
         """
         self.check_value(position)
+        warn_of(self.name, position, self.readback.info)
         order = _Order(float(position), self.timeout_s if timeout is None else timeout, Status(self))
         with self._chase_lock:
             self._orders.append(order)
@@ -159,7 +162,7 @@ class Motor(TangoDevice):
         for order in orders:
             order.stopped = success
         try:
-            self.link.call("Stop")
+            self.link.call(self.command_of["stop"])
         except (DeviceTimeout, DeviceUnreachable):
             for order in orders:
                 self._chase(order)
@@ -174,7 +177,7 @@ class Motor(TangoDevice):
 
     def _move(self, order: _Order) -> None:
         target, info = order.target, self.readback.info
-        start, self._rest = self._start(), None
+        start, self._rest = self._start(f"reach {info.show(target)}"), None
         began = time.monotonic()
         if order.stopped is None:
             self._order(order)
@@ -229,7 +232,7 @@ class Motor(TangoDevice):
     def _give_up(self, order: _Order) -> None:
         """Stop a move that nobody waits for any more: now, or as soon as the device can be told."""
         try:
-            self.link.call("Stop")
+            self.link.call(self.command_of["stop"])
         except DeviceError as error:
             log.info("%s: %s", self.name, error.what)
             self._chase(order)
@@ -244,12 +247,18 @@ class Motor(TangoDevice):
             is_wanted=lambda: all(known is order or known.stopped is not None for known in self._orders),
         )
 
-    def _start(self) -> float:
-        """Where a move begins: where our last one ended a moment ago, else what is read."""
+    def _start(self, doing: str) -> float:
+        """Where a move begins: where our last one ended well a moment ago, else what is read, unless it is in FAULT.
+
+        Raises:
+            DeviceFault: it is; nothing moved.
+        """
         rest = self._rest
         if rest is not None and time.monotonic() - rest[0] < _REST_LIFE_S and rest[2] == self.link.generation:
             return float(rest[1].value)
-        return float(self.readback.value_of(self.link.read(self._attribute)[self._attribute]))
+        before = self.link.read("State", self._attribute)
+        self._refuse_fault(before["State"].value, doing)
+        return float(self.readback.value_of(before[self._attribute]))
 
     def _judge(self, order: _Order, start: float, readings: Readings) -> None:
         target, info = order.target, self.readback.info

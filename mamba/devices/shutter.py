@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from mamba.devices.base import Documents, TangoDevice
 from mamba.devices.names import key_of
 from mamba.devices.waiting import Status, run_for_status, wait_until
 from mamba.errors import BadValue, DeviceFault
 
-_COMMANDS = {"open": "Open", "closed": "Close"}
 _WORDS = {"OPEN": "open", "CLOSE": "closed"}
 
 
@@ -22,6 +22,8 @@ class Shutter(TangoDevice):
         name: expression.
         timeout_s: longest time to open or close.
     """
+
+    commands: ClassVar[Mapping[str, str]] = {"open": "Open", "closed": "Close"}
 
     def __init__(self, tango: str, *, name: str, timeout_s: float = 10.0, **kwargs: Any) -> None:
         self.timeout_s = timeout_s
@@ -44,7 +46,7 @@ class Shutter(TangoDevice):
         Raises:
             BadValue: nothing moved.
         """
-        if value not in _COMMANDS:
+        if value not in self.commands:
             raise BadValue(f"{self.name}: cannot be {value!r}", remedy='set it to "open" or "closed"')
 
     def set(self, value: str, *, timeout: float | None = None) -> Status:
@@ -83,7 +85,7 @@ class Shutter(TangoDevice):
         return {"fields": []}
 
     def _go(self, value: str, wait_s: float) -> None:
-        self.link.call(_COMMANDS[value])
+        self.link.call(self.command_of[value])
         readings = wait_until(
             self.link,
             lambda readings: readings["State"].value not in ("MOVING", "RUNNING"),

@@ -6,6 +6,7 @@ A signal stands alone (`D.current`) or is a component of a device, whose link it
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from mamba.devices.link import TangoLink
 from mamba.devices.names import key_of
 from mamba.devices.waiting import Status, finish_now, run_for_status
 from mamba.errors import BadValue, DeviceFault, DeviceTimeout, LimitExceeded
+
+log = logging.getLogger(__name__)
 
 _POLL_S = 0.02
 _SAME_POINT_S = 0.01
@@ -149,6 +152,8 @@ class TangoSignal(Signal):
         info = self.info
         shape = list(np.shape(self.get())) if info.rank else []
         described: dict[str, Any] = {"source": self.link.source(self.attribute), "dtype": info.dtype, "shape": shape}
+        if info.rank and info.dtype_numpy:
+            described["dtype_numpy"] = info.dtype_numpy
         if info.unit:
             described["units"] = info.unit
         if info.precision is not None:
@@ -176,13 +181,19 @@ class TangoSignal(Signal):
         info = self.info
         if not info.writable:
             raise BadValue(f"{self.name}: is read only", remedy="set something else")
+        if info.rank:
+            check_array(self.name, value, info)
+            return
         if info.labels:
             if value not in info.labels:
                 raise BadValue(f"{self.name}: cannot be {value!r}", remedy=f"choose of {', '.join(info.labels)}")
             return
-        if info.rank or info.dtype not in ("number", "integer"):
-            return
-        check_number(self.name, value, info)
+        if info.dtype in ("number", "integer"):
+            check_number(self.name, value, info)
+        elif info.type_name == "DevString" and not isinstance(value, str):
+            raise BadValue(f"{self.name}: cannot be {value!r}", remedy="give a text")
+        elif info.dtype == "boolean" and not isinstance(value, (bool, np.bool_)):
+            raise BadValue(f"{self.name}: cannot be {value!r}", remedy="give True or False")
 
     def put(self, value: Any, **_: Any) -> None:
         """Check and write; returns when the server took it.
@@ -192,6 +203,7 @@ class TangoSignal(Signal):
             DeviceUnreachable, DeviceTimeout, DeviceFault: naming the device.
         """
         self.check_value(value)
+        warn_of(self.name, value, self.info)
         self._last = None
         self.link.write(self.attribute, value)
 
@@ -286,6 +298,8 @@ def check_number(name: str, value: Any, info: AttributeInfo) -> None:
         raise BadValue(f"{name}: cannot be {value!r}", remedy=f"give a number in {info.unit or 'its unit'}")
     if not math.isfinite(value):
         raise BadValue(f"{name}: cannot be {value}", remedy="give a finite number")
+    if info.dtype == "integer":
+        _check_integer(name, value, info)
     low, high = info.low, info.high
     if (low is not None and value < low) or (high is not None and value > high):
         limits = f"{'-∞' if low is None else f'{low:.10g}'} to {'∞' if high is None else f'{high:.10g}'} {info.unit}"
@@ -293,4 +307,47 @@ def check_number(name: str, value: Any, info: AttributeInfo) -> None:
             f"{name}: cannot go to {info.show(float(value))}",
             seen=f"its limits are {limits.rstrip()}",
             remedy="nothing moved; choose a value inside",
+        )
+    low, high = info.alarm
+    if (low is not None and value <= low) or (high is not None and value >= high):
+        raise LimitExceeded(
+            f"{name}: cannot go to {info.show(float(value))}",
+            seen=f"its alarm begins at {info.show(high if high is not None and value >= high else low)}",
+            remedy="nothing moved; choose a value before that",
+        )
+
+
+def warn_of(name: str, value: Any, info: AttributeInfo) -> None:
+    """Log a warning where `value` is allowed but lies where the attribute's quality becomes WARNING."""
+    low, high = info.warning
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return
+    if (low is not None and value <= low) or (high is not None and value >= high):
+        log.warning("%s: %s is where its warning begins", name, info.show(float(value)))
+
+
+def check_array(name: str, value: Any, info: AttributeInfo) -> None:
+    """Refuse what does not fit a spectrum or an image: rank, size, and numbers that are not finite.
+
+    Raises:
+        BadValue: naming shapes; nothing was written.
+    """
+    shape = np.shape(value)
+    if len(shape) != info.rank or any(size > most for size, most in zip(shape, info.max_shape, strict=True)):
+        raise BadValue(
+            f"{name}: cannot take a value of shape {shape}",
+            seen=f"it holds at most {info.max_shape}",
+            remedy="give a list" if info.rank == 1 else "give a list of rows of equal length",
+        )
+    if info.dtype_numpy and not (np.asarray(value).dtype.kind in "biuf" and np.isfinite(value).all()):
+        raise BadValue(f"{name}: cannot take this array", remedy="give finite numbers only")
+
+
+def _check_integer(name: str, value: Any, info: AttributeInfo) -> None:
+    if value != int(value):
+        raise BadValue(f"{name}: cannot be {value}", remedy="give a whole number")
+    kind = np.iinfo(info.dtype_numpy or "<i8")
+    if not kind.min <= int(value) <= kind.max:
+        raise BadValue(
+            f"{name}: cannot be {value}", seen=f"a {info.type_name}", remedy=f"give {kind.min} to {kind.max}"
         )

@@ -13,11 +13,12 @@ from bluesky import RunEngine
 from mamba.config import BUILT_IN_PROFILE, DeviceConfig, Profile, load_profile
 from mamba.devices import Group, build_devices, iter_devices
 from mamba.devices.link import close_links
-from tests.devices.support import rig
+from tests.devices.support import foreign, rig
 from tests.support.tango_facility import TangoFacility, running_facility
 
 BEAMLINE = "VirtualBeamline/demo"
 RIG = "Rig/test"
+FOREIGN = "Foreign/test"
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +34,15 @@ def facility() -> Iterator[TangoFacility]:
         facility.start(RIG, "tests.devices.support.rig")
         yield facility
         close_links()
+
+
+@pytest.fixture(scope="session")
+def foreign_servers(facility: TangoFacility) -> TangoFacility:
+    """The facility with servers that were not written here: C++ TangoTest, and those of other makers' shape."""
+    facility.start_tango_test()
+    facility.register(FOREIGN, {name: (class_name, {}) for name, class_name in foreign.HOST_NAMES.items()})
+    facility.start(FOREIGN, "tests.devices.support.foreign")
+    return facility
 
 
 def _point_at(facility: TangoFacility, profile: Profile) -> Profile:

@@ -72,6 +72,17 @@ def test_a_scan_from_button_to_motor_and_back(beamline: Facility, operator: Oper
     assert Path(receipt.files[0]).is_file()
 
 
+def test_any_tango_device_is_wrapped_at_the_prompt_and_recorded(beamline: Facility) -> None:
+    with beamline.client() as client:
+        client.request("auth/login", person="Ada")
+        client.command('D.ring = tango("vbl/source/ring")')
+        client.command("RE(count([D.ring]))")
+        described = client.request("dev/describe", path="D.ring")
+        assert (described["class"], described["state"]) == ("StorageRing", "ON")
+        assert "D.ring.Current" in client.request("dev/read", path="D.ring")
+        client.command("del D.ring")
+
+
 def test_an_error_comes_back_where_it_was_asked(operator: Operator) -> None:
     receipt = operator.type_command("1 / 0")
     assert (receipt.err, receipt.desc) == ("exc", "ZeroDivisionError: division by zero")

@@ -3,7 +3,7 @@ import numpy as np
 
 from mamba.config import load_profile, read_environment
 from mamba.console import ZError, server_start
-from mamba.devices import build_devices
+from mamba.devices import build_devices, tango
 from mamba.experiments.xafs import xafs_scan
 from mamba.scans import (
     acquire,
