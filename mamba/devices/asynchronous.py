@@ -21,8 +21,8 @@ ANSWER_TIMEOUT_S = 10.0
 
 
 def is_asynchronous(device: Any) -> bool:
-    """Whether this is a device of ophyd-async."""
-    return callable(getattr(device, "set_name", None)) and callable(getattr(device, "children", None))
+    """Whether this is a device of ophyd-async, by its class: a device may answer for its names only when it is used."""
+    return callable(getattr(type(device), "set_name", None)) and callable(getattr(type(device), "children", None))
 
 
 def children_of(device: Any) -> Iterator[tuple[str, Any]]:

@@ -110,6 +110,7 @@ class LimaDetector(TangoDevice):
             attributes=("State", *watched),
             timeout_s=frames * exposure_s + self.timeout_s,
             doing=doing,
+            state_decides=False,
         )
         said, last = readings[watched[0]].value, int(readings[watched[1]].value)
         self._refuse_fault(readings["State"].value, doing)

@@ -209,7 +209,7 @@ class TangoLink:
         (self._connection or self._attach()).told_s = time.monotonic()
 
     def _attach(self) -> Connection:
-        connection = connect_to(self.address, self.timeout_s)
+        connection = connect_to(self.device, self.timeout_s)
         connection.users.add(self)
         self._connection = connection
         return connection

@@ -106,12 +106,13 @@ def wait_until(
     doing: str,
     look: Callable[[Readings], None] | None = None,
     holds: Callable[[Readings], bool] | None = None,
+    state_decides: bool = True,
 ) -> Readings:
     """Read State until `is_over`; events of it hasten that. Returns the last readings.
 
     Args:
         link: the device.
-        is_over: decides on the readings, by State.
+        is_over: decides on the readings.
         attributes: what is read together each time, "State" among them; at the first time State alone, since what is
             over by then needs no more.
         timeout_s: longest time.
@@ -119,6 +120,7 @@ def wait_until(
         look: called with all readings but the first.
         holds: decides, where the server was lost and found meanwhile, whether the readings of all attributes show that
             it was done all the same; without it that counts as lost, since a server that was restarted forgot it.
+        state_decides: `is_over` looks at State only; else all attributes are read at the first time, too.
 
     Raises:
         DeviceTimeout: not over in time; says what the device does now.
@@ -127,7 +129,8 @@ def wait_until(
     wake = threading.Event()
     ignore = link.listen("State", lambda _: wake.set())
     try:
-        return _Wait(link, is_over, attributes, timeout_s, doing, look, holds).run(wake)
+        wait = _Wait(link, is_over, attributes, timeout_s, doing, look, holds)
+        return wait.run(wake, state_decides=state_decides)
     finally:
         ignore()
 
@@ -149,11 +152,11 @@ class _Wait:
         self.last: Readings | None = None
         self.lost_since: float | None = None
 
-    def run(self, wake: threading.Event) -> Readings:
+    def run(self, wake: threading.Event, *, state_decides: bool) -> Readings:
         deadline = time.monotonic() + self.timeout_s
         generation = self.link.generation
         pause, woken = _POLL_FIRST_S, True
-        read = self._read_state
+        read = self._read_state if state_decides else self._read_all
         while True:
             wake.clear()
             proven = self.link.is_proven("State")
