@@ -70,32 +70,42 @@ class Channel:
         self.listeners: tuple[Listener, ...] = ()
         self.polled: Reading | None = None
         self._opening = False
+        self._shuts = 0
         self._refused_until = 0.0
         self._source = source
 
     def open(self, source: Source) -> None:
-        """Subscribe; where the device cannot, the channel stays without an id and waiting means polling.
+        """Subscribe, in a thread of its own: Tango asks its database, and waits for half a minute where that hangs.
+
+        Until it is open, and where the device sends no events, the channel has no id and waiting means polling.
 
         Raises:
             CallFailed: the device cannot be reached at all.
         """
-        if time.monotonic() < self._refused_until:
+        if self._opening or time.monotonic() < self._refused_until:
             return
         proxy = source.take()
         self.proven, self._opening = False, True
+        device, shuts = source.device, self._shuts
+        run_in_thread(f"mamba subscribes {self.attribute}", lambda: self._subscribe(proxy, device, shuts))
+
+    def _subscribe(self, proxy: Any, device: str, shuts: int) -> None:
         try:
-            self.event_id = proxy.subscribe_event(self.attribute, tango.EventType.CHANGE_EVENT, self.take)
-            self.refused = ""
+            event_id = proxy.subscribe_event(self.attribute, tango.EventType.CHANGE_EVENT, self.take)
         except tango.DevFailed as failure:  # also of a database that is away: no word about the device
             self.refused = " ".join(str(failure.args[0].desc).split())
             if failure.args[0].reason in _NO_EVENTS:
                 self._refused_until = time.monotonic() + _REFUSED_LIFE_S
-            log.info("%s: no events of %s: %s", source.device, self.attribute, self.refused)
-        finally:
-            self._opening = False
+            log.info("%s: no events of %s: %s", device, self.attribute, self.refused)
+        else:
+            self.refused, self.event_id = "", event_id
+        self._opening = False
+        if shuts != self._shuts:  # it was shut in the meantime, and may have been opened again since
+            self.shut(proxy)
 
     def shut(self, proxy: Any) -> None:
         """End the subscription that was made through `proxy`."""
+        self._shuts += 1
         event_id, self.event_id, self.proven = self.event_id, None, False
         if event_id is not None and proxy is not None:
             try:

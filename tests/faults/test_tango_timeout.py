@@ -52,4 +52,4 @@ def test_a_stop_that_nobody_heard_is_given_again(lost: Lost) -> None:
 def test_twenty_stops_while_busy(lost: Lost) -> None:
     """0 of 20 moves left running."""
     for number in range(20):
-        stop_while_busy(lost, 10.0 + number, 0.05 * number)
+        stop_while_busy(lost, 10.0 + number, 0.1 + 0.05 * number)

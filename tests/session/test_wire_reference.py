@@ -46,7 +46,7 @@ def test_every_error_code() -> None:
 
 
 def test_every_notice() -> None:
-    text = read_sources("session", "console", "data_worker")
+    text = read_sources("session", "console", "data_worker", "scans")
     published = set(re.findall(r'publish\(\s*"([a-z]+/[a-z-]+)"', text))
     scans = set(re.findall(r'"(scan/[a-z]+)", \{', read_sources("scans"))) | {"scan/start", "scan/stop"}
     assert published | scans == read_table("Notices")
