@@ -37,6 +37,10 @@ _COUNT_S = 1.0
 def register_motion_magics(shell: InteractiveShell, session: ConsoleSession) -> None:
     """Add the magics to `shell`; they act on the devices and the run engine of `session`."""
     words = MotionWords(shell, session)
+    manager: Any = shell.alias_manager  # untyped; mv is a program, too, and IPython's alias for it
+    manager.default_aliases = [(name, target) for name, target in manager.default_aliases if name != "mv"]
+    if manager.is_alias("mv"):
+        manager.undefine_alias("mv")
     for name in ("mv", "mvr", "umv", "umvr", "wm", "ct"):
         shell.magics_manager.register_function(getattr(words, name), "line", name)
     shell.input_transformers_cleanup.append(read_as_magic)

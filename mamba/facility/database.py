@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sqlite3
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from mamba.errors import FacilityError, PortTaken
 from mamba.runtime import RuntimeDirectory
 
 LOOPBACK = "127.0.0.1"
+_WAL_S = 5.0
 
 
 def make_command(port: int) -> tuple[str, ...]:
@@ -27,18 +29,32 @@ def is_ready(log: str) -> bool:
 def set_wal_mode(file: Path) -> None:
     """Switch the file to write-ahead logging, which stays; several times more writes a second than the default.
 
+    SQLite does so only in a moment when nobody else reads or writes the file, and does not wait for one by itself.
+
     Raises:
         FacilityError: the file cannot be written, or is no database.
     """
+    deadline = time.monotonic() + _WAL_S
     try:
-        with closing(sqlite3.connect(file, timeout=5.0)) as connection:
-            connection.execute("pragma journal_mode=wal")
+        with closing(sqlite3.connect(file, timeout=_WAL_S)) as connection:
+            while not _try_wal_mode(connection, last=time.monotonic() > deadline):
+                time.sleep(0.02)  # between two looks for that moment
     except sqlite3.Error as error:
         raise FacilityError(
             f"Tango database: its file {file} cannot be used",
             seen=str(error),
             remedy="see its rights and the room on the disk, or move it away: the next 'up' makes one from the profile",
         ) from None
+
+
+def _try_wal_mode(connection: sqlite3.Connection, *, last: bool) -> bool:
+    try:
+        connection.execute("pragma journal_mode=wal")
+    except sqlite3.OperationalError as error:
+        if last or error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    return True
 
 
 def close_wal(file: Path) -> None:

@@ -23,7 +23,7 @@ STOP_ALL_KEYS = "Ctrl+Shift+S"
 """What Stop all is pressed with, wherever the cursor is in the window."""
 _ENDABLE = ("running", "paused", "pausing", "suspending")
 # the title gives way first: the window says it too
-_LEAST_TITLE_WIDTH, _LEAST_ACTIVITY_WIDTH = 60, 80
+_LEAST_TITLE_WIDTH, _LEAST_ACTIVITY_WIDTH = 40, 80
 
 
 class RunBar(QtWidgets.QFrame):
@@ -79,7 +79,7 @@ class RunBar(QtWidgets.QFrame):
     def _lay_out(self) -> None:
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(12, 8, 12, 8)
-        layout.setSpacing(8)
+        layout.setSpacing(7)
         for badge in (self.state, self.connection):
             badge.setFixedHeight(BADGE_HEIGHT)
         layout.addWidget(self.title)

@@ -49,21 +49,22 @@ def find(system: TangoFacility, name: str) -> tango.DeviceProxy | None:
 
 
 def restart(system: TangoFacility, admin: tango.DeviceProxy) -> tango.DeviceProxy:
-    """RestartServer, as Jive's menu has it; the axis when it is back."""
-    before = axis_start(system)
+    """RestartServer, as Jive's menu has it; the axis when it is back.
+
+    The process stays the same, and the command returns before: a logging level that is not kept tells old from new.
+    """
+    names = [AXIS, OTHER]
+    admin.command_inout("SetLoggingLevel", [[5, 5], names])
     admin.command_inout("RestartServer")
-    wait_until(lambda: axis_start(system) != before or None, what="the server started anew")
+    wait_until(lambda: 5 not in read_levels(admin, names) and len(read_levels(admin, names)) == 2, what="a new start")
     return wait_until(lambda: find(system, AXIS), what="the axis is back")
 
 
-def axis_start(system: TangoFacility) -> str:
-    """When and by whom the axis was exported last; the process stays the same in a RestartServer."""
+def read_levels(admin: tango.DeviceProxy, names: list[str]) -> list[int]:
     try:
-        info = system.device(f"dserver/{SERVER}").info()
-        wake = system.device(AXIS).black_box(1)
+        return list(admin.command_inout("GetLoggingLevel", names)[0])
     except tango.DevFailed:
-        return ""
-    return f"{info.server_id} {len(wake)}"
+        return []
 
 
 def test_wizards_know_every_property_with_its_text(admin: tango.DeviceProxy) -> None:

@@ -153,6 +153,7 @@ def test_ctrl_c_interrupts_a_delivered_cell(console: ConsoleUnderTest) -> None:
 def test_cell_that_fills_the_next_prompt_does_not_lose_the_draft(console: ConsoleUnderTest) -> None:
     since = len(console.messages)
     console.type("'draft'")
+    console.wait_keys_read()
     console.run("get_ipython().set_next_input('other')")
     console.type("\r")
     assert console.wait_for("cell/done", since=since, id=None)["text"] == "'draft'"

@@ -78,6 +78,7 @@ def test_one_scan_moves_an_epics_and_a_tango_motor_and_reads_both_detectors(tang
 
 
 def test_the_frame_itself_is_there(host: HostUnderTest) -> None:
+    host.client.request("cmd", cmd="RE(scan([D.ad], M.m1, 0, 0, 1)); None")
     assert host.client.request("cmd", cmd="D.ad.image.array_size.get()[1:]") == (48, 64)
     frame = host.client.request("cmd", cmd="D.ad.image.array_data.get()")
     assert len(frame) == 48 * 64

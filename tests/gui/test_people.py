@@ -353,7 +353,7 @@ def test_the_bar_has_room_for_it_all_in_a_narrow_window(open_as: OpenWindow, hos
     alice.wait_until(lambda: window.width() == NARROW, what="the narrow window")
     bar = window.run_bar
     shown = [button for button in bar.findChildren(QtWidgets.QPushButton) if button.isVisible()]
-    assert len(shown) == 7
+    assert len(shown) == 8
     for widget in (*shown, bar.state, bar.connection):
         assert widget.width() >= widget.sizeHint().width(), widget.text()
         assert bar.rect().contains(QtCore.QRect(widget.mapTo(bar, QtCore.QPoint(0, 0)), widget.size()))

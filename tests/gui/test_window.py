@@ -306,7 +306,7 @@ def test_a_scan_after_an_acquisition_is_in_sight(operator: Operator, host: Pract
         return bool(8.8 < left < 8.9 and 9.1 < right < 9.2)
 
     operator.wait_until(is_in_sight, what="the axis to fit the curve")
-    assert len(plot.curve.getData()[0]) == 30
+    operator.wait_until(lambda: len(plot.curve.getData()[0]) == 30, what="all points to be drawn")
 
 
 def test_a_flood_of_notices_never_holds_the_event_loop_long(operator: Operator, host: PracticeHost) -> None:

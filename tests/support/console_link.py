@@ -172,7 +172,7 @@ class ConsoleUnderTest:
 
     def wait_keys_read(self) -> None:
         """Until the prompt has read every key that was typed; what is delivered now is looked at after them."""
-        self.wait(lambda: is_read_by_prompt(os.ptsname(self._terminal)), "every key read")
+        self.wait(lambda: is_read_by_prompt(f"/proc/{self.child.pid}/fd/0"), "every key read")
 
     def answer_requests(self, **answers: list[dict[str, Any]]) -> None:
         """Answer the console's requests of a verb (`/` written as `_`) with these replies, one after the other."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import tango
+
+from mamba.facility.database import set_wal_mode
 
 _PORT = re.compile(r"Database DS listening on:.*, port=(\d+)\.")
 _DATABASE = (sys.executable, "-m", "mamba.facility.embedded_database")
@@ -93,9 +94,7 @@ class TangoFacility:
             log=self.folder / "database.log",
         )
         port = int(process.wait_for_line(_PORT)[1])
-        with sqlite3.connect(file) as connection:
-            connection.execute("pragma journal_mode=wal")
-        connection.close()
+        set_wal_mode(file)
         return process, port
 
     def _connect(self) -> tango.Database | None:
