@@ -20,6 +20,7 @@ from mamba.facility.database import set_wal_mode
 
 _PORT = re.compile(r"Database DS listening on:.*, port=(\d+)\.")
 _DATABASE = (sys.executable, "-m", "mamba.facility.embedded_database")
+_ROOT = Path(__file__).parents[2]
 _START_TIMEOUT_S = 20.0
 
 TANGO_PROGRAMS = Path(sys.prefix) / "debian/usr/lib/tango"
@@ -123,6 +124,8 @@ class TangoFacility:
                 "TANGO_HOST": self.host,
                 "MAMBA_TRUTH_DIR": str(self.truth),
                 "MAMBA_RUNTIME_DIR": str(self.folder),
+                # servers of the tests' own are found from whatever folder the test works in
+                "PYTHONPATH": os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
                 **environment,
             },
             log=self.folder / f"{server.replace('/', '-')}.log",
