@@ -32,6 +32,6 @@ class HeaterModel:
         """Begin to approach a new set point."""
         self._order, self.target = (self.clock(), self.temperature), target
 
-    def stop(self) -> None:
-        """Stay where it is."""
-        self.set_target(self.temperature)
+    def place(self, temperature: float) -> None:
+        """Be there, without heating: power-up, and Stop."""
+        self._order, self.target = (self.clock(), temperature), temperature

@@ -22,11 +22,11 @@ class Heater(Face):
         self.announces("Temperature")
         if not hasattr(self, "model"):
             self.model = HeaterModel(tau_s=self.TimeConstant)
-            self.model.set_target(memory.recall_number(self.get_name(), "Temperature", 20.0))
+            self.model.place(memory.recall_number(self.get_name(), "Temperature", 20.0))
         self.show_set_point("Temperature", self.model.target)
         self._pacer = Pacer(self.get_name(), self._tick, self.fail)
-        self._tick()
-        self._pacer.wake()  # it may have to heat again
+        self._show_now()
+        self._pacer.wake()
 
     def delete_device(self) -> None:
         """Let the thread go; the set point is saved."""
@@ -34,12 +34,17 @@ class Heater(Face):
         super().delete_device()
 
     def _tick(self) -> float | None:
-        heating = self.model.heating
-        state, text = (DevState.MOVING, "heats") if heating else (DevState.ON, "ready")
-        self.show(state, f"{text}, set point {self.model.target:g} degC")
+        with self.deciding:
+            heating = self._show_now()
         self.push_change_event("Temperature", self.model.temperature)
         self.push_state()
         return self.model.clock() + EVENT_PERIOD_S if heating else None
+
+    def _show_now(self) -> bool:
+        heating = self.model.heating
+        state, text = (DevState.MOVING, "heats") if heating else (DevState.ON, "ready")
+        self.show(state, f"{text}, set point {self.model.target:g} degC")
+        return heating
 
     @attribute(dtype=float, access=AttrWriteType.READ_WRITE, label="Temperature", unit="degC", format="%.2f",
                min_value="0", max_value="300", doc="Temperature; kept over a restart.")  # fmt: skip
@@ -50,16 +55,18 @@ class Heater(Face):
     @Temperature.write  # type: ignore[no-redef]  # PyTango's way to write the setter
     def Temperature(self, target: float) -> None:
         """Begin to heat."""
-        self.model.set_target(target)
+        with self.deciding:
+            self.model.set_target(target)
+            self._show_now()
         memory.keep(self.get_name(), "Temperature", target)
-        self.show(DevState.MOVING, f"heats, set point {target:g} degC")
         self._pacer.wake()
 
     @command
     def Stop(self) -> None:
         """Stay at the temperature of this moment. Does nothing while it is reached."""
         if self.model.heating:
-            self.model.stop()
+            with self.deciding:
+                self.model.place(self.model.temperature)
             memory.keep(self.get_name(), "Temperature", self.model.target)
             self.show_set_point("Temperature", self.model.target)
             self._pacer.wake()

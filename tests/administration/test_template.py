@@ -15,7 +15,7 @@ def test_the_model_approaches_its_set_point() -> None:
     now_s = 1.0
     assert math.isclose(model.temperature, 120.0 - 100.0 / math.e)
     assert model.heating
-    model.stop()
+    model.place(model.temperature)
     assert not model.heating
 
 
