@@ -34,7 +34,7 @@ def test_every_server_of_ours_keeps_the_contract(control_system: TangoFacility, 
 def test_a_motor_is_moved_stopped_and_put_back(control_system: TangoFacility) -> None:
     subject = open_subject(control_system.host, "vbl/axis/sample_x")
     found = {finding.check: finding for finding in examine(subject, EVERYTHING)}
-    assert "a move of Position: MOVING, " in found["Stop ends a move"].seen
+    assert "a move of Position: MOVING, Stop → ON after " in found["Stop ends a move"].seen
     assert "Velocity" in found["memorized values survive"].seen
     assert subject.device.Position == pytest.approx(0.0, abs=1e-3)
 

@@ -19,13 +19,9 @@ _STARTS = ("Start", "StartAcq")
 
 
 def find_commands(subject: Subject, names: tuple[str, ...]) -> list[str]:
-    """Which of these the device has, as commands without argument."""
-    wanted = {name.lower() for name in names}
-    return [
-        name
-        for name, info in subject.commands.items()
-        if name.lower() in wanted and info.in_type == tango.CmdArgType.DevVoid
-    ]
+    """Which of these the device has, as commands without argument, in the order of `names`: Stop before Abort."""
+    void = {n.lower(): n for n, info in subject.commands.items() if info.in_type == tango.CmdArgType.DevVoid}
+    return [void[name.lower()] for name in names if name.lower() in void]
 
 
 def check_idle_stop(subject: Subject) -> Finding:
