@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mamba.cli import main
+from tests.support.site_database import running_site
 from tests.support.tango_facility import TangoFacility, running_facility
 from tests.tango.conftest import BEAMLINE, BEAMLINE_SERVER, CAMERA, CAMERA_SERVER
 
@@ -24,6 +25,16 @@ def control_system() -> Iterator[TangoFacility]:
         facility.register(CAMERA_SERVER[0], CAMERA)
         facility.start(*CAMERA_SERVER)
         facility.start_tango_test()
+        yield facility
+
+
+@pytest.fixture(scope="package")
+def site_test() -> Iterator[TangoFacility]:
+    """TangoTest and an axis in a site's own control system."""
+    with tempfile.TemporaryDirectory(prefix="mb-site-") as folder, running_site(Path(folder)) as facility:
+        facility.start_tango_test()
+        facility.register("Axis/site", {"site/axis/1": ("Axis", {"LowerLimit": -5.0, "UpperLimit": 5.0})})
+        facility.start("Axis/site", "tango_servers.axis")
         yield facility
 
 

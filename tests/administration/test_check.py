@@ -31,6 +31,12 @@ def test_every_server_of_ours_keeps_the_contract(control_system: TangoFacility, 
     assert {info.name: subject.read_set_point(info.name) for info in subject.set_points} == before
 
 
+def test_it_does_the_same_on_the_database_of_a_site(site_test: TangoFacility) -> None:
+    findings = list(examine(open_subject(site_test.host, "site/axis/1"), EVERYTHING))
+    assert [f for f in findings if f.result in (Result.FAILED, Result.NOT_TRIED)] == []
+    assert {f.check for f in findings if f.result == Result.OK} >= {"memorized values survive", "properties known"}
+
+
 def test_a_motor_is_moved_stopped_and_put_back(control_system: TangoFacility) -> None:
     subject = open_subject(control_system.host, "vbl/axis/sample_x")
     found = {finding.check: finding for finding in examine(subject, EVERYTHING)}

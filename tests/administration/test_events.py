@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -17,7 +15,6 @@ from mamba.administration.events.survey import survey_events
 from mamba.administration.subject import open_subject
 from mamba.errors import BadValue
 from tests.administration.conftest import Run
-from tests.support.site_database import running_site
 from tests.support.tango_events import collect_events
 from tests.support.tango_facility import TangoFacility
 
@@ -67,14 +64,6 @@ def test_who_subscribes_and_what_was_sent(control_system: TangoFacility) -> None
         found = diagnose(subject, 0.0)
         assert any(f"process {pid}, seen " in text for text in found.subscribers)
     assert {line.name: line.sent for line in found.attributes}["IsOpen"] == before + 4
-
-
-@pytest.fixture(scope="module")
-def site_test() -> Iterator[TangoFacility]:
-    """TangoTest in a site's own control system."""
-    with tempfile.TemporaryDirectory(prefix="mb-site-") as folder, running_site(Path(folder)) as facility:
-        facility.start_tango_test()
-        yield facility
 
 
 @pytest.mark.parametrize("where", ["control_system", "site_test"])
