@@ -6,6 +6,7 @@ and `D` (detectors), which script the console starts with, and who may do what. 
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -13,7 +14,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from mamba.config.model import Model
-from mamba.config.people import PeopleConfig
+from mamba.config.people import ROLES, PeopleConfig, Role
 from mamba.errors import ProfileError, find_nearest
 
 PropertyValue = str | float | int | bool | list[str] | list[float]
@@ -96,6 +97,22 @@ class DeviceConfig(Model):
     )
     attribute: str | None = Field(None, description="the attribute that is moved or read, where the type has a choice")
     options: dict[str, Any] = Field({}, description="keyword arguments of the device's class")
+    limits: dict[Role, tuple[float, float]] = Field(
+        {}, description="role → lowest and highest target for it, within the server's limits"
+    )
+
+    @field_validator("limits")
+    @classmethod
+    def _widen_with_the_role(cls, limits: dict[Role, tuple[float, float]]) -> dict[Role, tuple[float, float]]:
+        inner: tuple[Role, tuple[float, float]] | None = None
+        for role in (known for known in ROLES if known in limits):
+            low, high = limits[role]
+            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+                raise ValueError(f"write [LOWEST, HIGHEST] for {role}, two finite numbers")
+            if inner is not None and not (low <= inner[1][0] and inner[1][1] <= high):
+                raise ValueError(f"the limits of {role} must hold those of {inner[0]}")
+            inner = (role, (low, high))
+        return limits
 
 
 class DevicesConfig(Model):

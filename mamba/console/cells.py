@@ -19,6 +19,7 @@ from bluesky.utils import RunEngineInterrupted
 from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
 from mamba.console.interrupts import InterruptHold
+from mamba.devices import set_current_role
 from mamba.errors import Cancelled, RunError, RunPaused
 from mamba.wire import notices
 from mamba.wire.agent_link import LinkMessage
@@ -39,6 +40,7 @@ class Command:
     origin: str = ""
     person: str = ""
     proposal: str = ""
+    role: str = "expert"
     on_start: Callable[[], None] | None = None
 
 
@@ -68,7 +70,7 @@ class CellRecorder:
     Args:
         shell: the IPython whose cells are watched.
         report: where messages for the session host go; must not block.
-        person: who types at the prompt, and for which proposal.
+        person: who types at the prompt, for which proposal, in which role.
 
     Attributes:
         engine: the run engine of the session, None before there is one.
@@ -79,7 +81,11 @@ class CellRecorder:
     """
 
     def __init__(
-        self, shell: InteractiveShell, *, report: Callable[[LinkMessage], None], person: Callable[[], tuple[str, str]]
+        self,
+        shell: InteractiveShell,
+        *,
+        report: Callable[[LinkMessage], None],
+        person: Callable[[], tuple[str, str, str]],
     ) -> None:
         self._shell, self._report, self._person = shell, report, person
         self._expected: Command | None = None
@@ -154,6 +160,7 @@ class CellRecorder:
         # IPython has counted already
         n = self._shell.execution_count - (1 if info.store_history else 0)
         self._running = _Running(command, n, time.time(), time.monotonic())
+        set_current_role(command.role)
         self._mark_runs(command)
         if command.origin != TYPED_HERE:
             for call in self.before_command:

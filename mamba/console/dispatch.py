@@ -62,6 +62,7 @@ class HostMessages:
 
     def _set_person(self, message: LinkMessage) -> None:
         self._session.logged_in, self._session.proposal = message["person"], message.get("proposal", "")
+        self._session.role = str(message.get("role", "expert"))
 
     def _act(self, act: Callable[[RunControl, LinkMessage], None]) -> Callable[[LinkMessage], None]:
         def act_and_answer(message: LinkMessage) -> None:
@@ -114,4 +115,5 @@ class HostMessages:
 
 
 def _read_who(message: LinkMessage) -> dict[str, Any]:
-    return {key: str(message.get(key, "")) for key in ("origin", "person", "proposal")}
+    who = {key: str(message.get(key, "")) for key in ("origin", "person", "proposal")}
+    return {**who, "role": str(message.get("role", "expert"))}

@@ -46,6 +46,7 @@ class ConsoleSession:
 
     Attributes:
         logged_in: who is logged in; "" for nobody.
+        role: of who types at the prompt; "expert" where nobody has to log in.
         proposal: what they measure for; "" for none.
         run: pause and abort of the run engine; None before there is one.
         startup_error: why the start-up script failed; "" if it did not.
@@ -55,6 +56,7 @@ class ConsoleSession:
         self.shell = shell
         self._nobody = person or getpass.getuser()
         self.logged_in = self.proposal = ""
+        self.role = "expert"
         self.startup_error = ""
         self.run: RunControl | None = None
         self.cells: CellRecorder | None = None
@@ -72,7 +74,7 @@ class ConsoleSession:
         self._id = str(uuid.uuid4())
         self._detach: Callable[[], None] = lambda: None
         if shell is not None:
-            self.cells = CellRecorder(shell, report=self.report, person=lambda: (self.person, self.proposal))
+            self.cells = CellRecorder(shell, report=self.report, person=lambda: (self.person, self.proposal, self.role))
             self.cells.after_cell.append(self._after_cell)
         if endpoint is not None and isinstance(shell, BeamlineShell) and self.cells is not None:
             self._connect(endpoint, shell, self.cells)

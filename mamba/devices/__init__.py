@@ -10,6 +10,7 @@ from mamba.devices.motor import Motor
 from mamba.devices.names import expression_of, key_of, record_without_dots
 from mamba.devices.positioners import IORegister, PseudoMotor
 from mamba.devices.reach import reach_of, stop_beyond
+from mamba.devices.role_limits import set_current_role
 from mamba.devices.shutter import Shutter
 from mamba.devices.signal import TangoSignal
 
@@ -41,6 +42,7 @@ __all__ = [
     "reach_of",
     "read_device",
     "record_without_dots",
+    "set_current_role",
     "stop_beyond",
     "tango",
 ]

@@ -22,6 +22,9 @@ from mamba.devices.shapes import SHAPES, ClassFinder
 from mamba.devices.signal import TangoSignal
 from mamba.errors import BadValue, DeviceError, ProfileError
 
+_LIMITED = ("motor", "pseudo_motor", "signal")
+"""What can have soft limits by role; a device that finds its type at first use is told to say it."""
+
 
 def build_devices(profile: Profile) -> tuple[Group, Group]:
     """Make `M` and `D`; no server is asked, so that one that is down is found when its device is used.
@@ -39,6 +42,11 @@ def build_devices(profile: Profile) -> tuple[Group, Group]:
 
 
 def _build(name: str, config: DeviceConfig, profile: Profile, finder: ClassFinder) -> Any:
+    if config.limits and config.type not in _LIMITED:
+        raise ProfileError(
+            f"device {name}: 'limits' do not go with type {config.type}",
+            remedy=f"take them out, or say which it is: {', '.join(_LIMITED)}",
+        )
     if config.type == "device":
         return LateDevice(config.tango, name=name, choose=lambda link: describe_itself(link, **config.options))
     if config.type == "auto":
@@ -49,11 +57,16 @@ def _build(name: str, config: DeviceConfig, profile: Profile, finder: ClassFinde
         config = _as_class_says(config, shape)
     make, options = _pick(name, config, profile)
     try:
-        return make(config.tango, name=name, **options)
+        device = make(config.tango, name=name, **options)
     except (TypeError, BadValue) as error:
         raise ProfileError(
             f"device {name}: an option does not fit a {config.type}", seen=str(error), remedy="mend its options"
         ) from None
+    if config.limits:
+        # its components write the same attribute, and must not lead around the limits
+        for part in (device, *((device.readback, device.setpoint) if isinstance(device, Motor) else ())):
+            part.role_limits = config.limits
+    return device
 
 
 def _as_class_says(config: DeviceConfig, shape: ClassConfig | None) -> DeviceConfig:

@@ -11,8 +11,10 @@ from typing import Any, ClassVar
 
 from ophyd import Component, FormattedComponent, Kind
 
+from mamba.config import Role
 from mamba.devices.attribute import Reading
 from mamba.devices.base import Documents, TangoDevice, merge
+from mamba.devices.role_limits import check_role_limits
 from mamba.devices.signal import TangoSignal, check_number, is_of_now, warn_of
 from mamba.devices.stopping import stop_when_it_answers
 from mamba.devices.waiting import Readings, Status, run_for_status, wait_until
@@ -69,6 +71,7 @@ class Motor(TangoDevice):
         **kwargs: Any,
     ) -> None:
         self._attribute = attribute
+        self.role_limits: Mapping[Role, tuple[float, float]] = {}
         self._orders: list[_Order] = []
         self._rest: tuple[float, Reading, int] | None = None
         self._move_lock = threading.Lock()
@@ -129,7 +132,9 @@ class Motor(TangoDevice):
         Raises:
             BadValue, LimitExceeded: naming device, value and limits with units; nothing moved.
         """
-        check_number(self.name, value, self.readback.info)
+        info = self.readback.info
+        check_number(self.name, value, info)
+        check_role_limits(self.name, float(value), self.role_limits, info.unit)
 
     def set(self, position: float, *, timeout: float | None = None) -> Status:
         """Move to `position`; the status ends with the move, and `watch` reports progress.

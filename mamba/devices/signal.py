@@ -9,17 +9,19 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
 from ophyd import Kind
 from ophyd.signal import Signal
 
+from mamba.config import Role
 from mamba.devices.attribute import AttributeInfo, Reading, is_close
 from mamba.devices.descriptors import record_objects_by_key
 from mamba.devices.link import TangoLink
 from mamba.devices.names import key_of
+from mamba.devices.role_limits import check_role_limits
 from mamba.devices.waiting import Status, finish_now, run_for_status
 from mamba.errors import BadValue, DeviceFault, DeviceTimeout, LimitExceeded
 
@@ -68,6 +70,7 @@ class TangoSignal(Signal):
         if not tango and parent is None:
             tango, _, attribute = attribute.rpartition("/")
         self.attribute = attribute
+        self.role_limits: Mapping[Role, tuple[float, float]] = {}
         self.part = part
         self.timeout_s = timeout_s
         self.skip_unchanged = skip_unchanged
@@ -190,6 +193,7 @@ class TangoSignal(Signal):
             return
         if info.dtype in ("number", "integer"):
             check_number(self.name, value, info)
+            check_role_limits(self.name, float(value), self.role_limits, info.unit)
         elif info.type_name == "DevString" and not isinstance(value, str):
             raise BadValue(f"{self.name}: cannot be {value!r}", remedy="give a text")
         elif info.dtype == "boolean" and not isinstance(value, (bool, np.bool_)):

@@ -228,7 +228,9 @@ class CommandQueue:
         command = self._out = self._waiting.popleft()
         command.delivered = True
         message = {key: getattr(command, key) for key in ("id", "text", "origin", "person")}
-        self._deliver({"typ": "cell/deliver", **message, "proposal": command.caller.proposal})
+        self._deliver(
+            {"typ": "cell/deliver", **message, "proposal": command.caller.proposal, "role": command.caller.role}
+        )
 
     def _note_waiting(self, command: Command, why: str) -> None:
         if command.why != why:

@@ -256,7 +256,8 @@ class SessionHost:
 
     def _tell_person(self) -> None:
         caller = self.people.terminal
-        self.agent.send({"typ": "session/person", "person": caller.person, "proposal": caller.proposal})
+        fields = {"person": caller.person, "proposal": caller.proposal, "role": caller.role}
+        self.agent.send({"typ": "session/person", **fields})
 
     def _publish(self, typ: str, fields: dict[str, Any]) -> None:
         self.publisher.publish(typ, fields)

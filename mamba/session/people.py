@@ -49,7 +49,7 @@ class People:
     def __init__(self, loop: Loop, authenticator: PasswordCheck | None, default_person: str) -> None:
         self._loop, self._authenticator = loop, authenticator
         self.default_person = default_person
-        self.terminal = Caller("", "expert")
+        self.terminal = Caller("", "expert" if authenticator is None else "observer")
         self._logins: dict[str, Caller] = {}
         self._pending = 0
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="mamba-login")

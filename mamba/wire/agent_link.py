@@ -5,16 +5,16 @@ The host binds a ROUTER at `RuntimeDirectory.agent`, the agent connects a DEALER
 Host to agent:
 
 ==============  ==========================================================================================
-cell/deliver    `id, text, origin, person, proposal`: execute as a cell as soon as the prompt is idle
+cell/deliver    `id, text, origin, person, proposal, role`: execute as a cell as soon as the prompt is idle
 cell/cancel     `id`: withdraw it if it still waits
 call            `id, verb, args`: a request that only the session can answer (`dev/read`, `dev/describe`, …)
 run/pause       `id, defer` (bool: at the next checkpoint, or now)
-run/resume      `id, origin, person, proposal`: answered when its visible cell begins (`cell/running` with `id` None)
+run/resume      `id, origin, person, proposal, role`: answered when its visible cell begins (`cell/running`, `id` None)
 run/stop        `id, reason`
 run/abort       `id, reason`
 run/halt        `id, reason`
 reply           `id, rep`: the answer to the agent's `request`
-session/person  `person, proposal`: who is logged in at the prompt now ("" for nobody)
+session/person  `person, proposal, role`: who is logged in at the prompt now ("" for nobody)
 ==============  ==========================================================================================
 
 Agent to host:

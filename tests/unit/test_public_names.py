@@ -37,6 +37,7 @@ NAMES = {
         "reach_of",
         "read_device",
         "record_without_dots",
+        "set_current_role",
         "stop_beyond",
         "tango",
     ],

@@ -41,7 +41,8 @@ class RunVerbs(Verbs):
     def resume(self, call: Call, *, origin: Text = "client") -> Any:
         """Go on, in a visible cell."""
         caller = self.host.gate.find_caller(call)
-        return self._ask(call, {"origin": origin, "person": caller.person, "proposal": caller.proposal})
+        who = {"person": caller.person, "proposal": caller.proposal, "role": caller.role}
+        return self._ask(call, {"origin": origin, **who})
 
     def stop(self, call: Call, *, reason: Text = "") -> Any:
         """End the run after its clean-up, as a success."""
