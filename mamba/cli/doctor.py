@@ -147,8 +147,10 @@ def _check_tango(survey: Survey, runtime: RuntimeDirectory) -> Iterator[Finding]
         if server["answers"]:
             yield Finding("ok", f"{server_name} answers")
         else:
-            file = runtime.logs / f"{server_name.replace('/', '-')}.log"
-            yield Finding("broken", f"{server_name} does not answer: {server['why']}", f"read {file}")
+            remedy = f"read {runtime.logs / server_name.replace('/', '-')}.log"
+            if server_name in survey.state["site_servers"]:
+                remedy = "it is the site's: see Astor, or whoever started it"
+            yield Finding("broken", f"{server_name} does not answer: {server['why']}", remedy)
     for device in survey.devices:
         name, seen = device["name"] or device["tango"], device["state"]
         words = f"{name}: {seen} {device['status'] or device['why']}".rstrip()

@@ -90,6 +90,7 @@ def status(settings: Settings, *, as_json: bool) -> int:
         "tango_host": state["tango_host"],
         "sockets": {"rpc": runtime.rpc, "notify": runtime.notify, "keys": runtime.keys},
         "processes": state["processes"],
+        "site_servers": state["site_servers"],
         "devices": survey.devices,
         "console": survey.console,
         "problems": survey.problems,
@@ -109,7 +110,8 @@ def _print_status(report: dict[str, Any]) -> None:
     click.echo(f"  requests    {report['sockets']['rpc']}\n")
     _print_table(
         ("process", "pid", "state", "restarts", "MB"),
-        [[p["name"], p["pid"], p["state"], p["restarts"], p["rss_mb"]] for p in report["processes"]],
+        [[p["name"], p["pid"], p["state"], p["restarts"], p["rss_mb"]] for p in report["processes"]]
+        + [[name, None, "the site's", None, None] for name in report["site_servers"]],
     )
     _print_table(
         ("device", "Tango", "state", "status"),

@@ -6,6 +6,7 @@ and `D` (detectors), which script the console starts with, and who may do what. 
 
 from __future__ import annotations
 
+import ipaddress
 import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -26,6 +27,7 @@ class TangoConfig(Model):
 
     host: str = Field("embedded", description="'embedded', or host:port of the site's own database")
     port: int | Literal["auto"] = Field("auto", description="port of the embedded database on loopback")
+    bind: str = Field("127.0.0.1", description="address on which the device servers listen; others reach only this one")
 
     @field_validator("host")
     @classmethod
@@ -33,6 +35,15 @@ class TangoConfig(Model):
         if host != "embedded" and not host.rpartition(":")[2].isdigit():
             raise ValueError("write 'embedded' or HOST:PORT")
         return host
+
+    @field_validator("bind")
+    @classmethod
+    def _is_address(cls, bind: str) -> str:
+        # a name would be looked up by omniORB at start-up, with another answer from one machine to the next
+        try:
+            return str(ipaddress.IPv4Address(bind))
+        except ValueError:
+            raise ValueError("write an IPv4 address of this machine, such as 127.0.0.1") from None
 
     @field_validator("port", mode="before")
     @classmethod

@@ -25,6 +25,7 @@ from mamba.facility.process import FacilityProcess, Kind, ProcessSpec
 from mamba.facility.progress import Progress
 from mamba.facility.registration import Wanted, store_value
 from mamba.facility.restarts import RestartPolicy
+from mamba.facility.site import find_site_servers
 from mamba.facility.sweep import MARK, PROCESS_MARK, end_processes, find_processes, make_mark, sweep
 from mamba.runtime import RuntimeDirectory
 
@@ -58,6 +59,7 @@ class Supervisor:
         self.tango_host = "" if profile.tango.host == "embedded" else profile.tango.host
         self.phase = "starting"
         self.processes: list[FacilityProcess] = []
+        self.site_servers: dict[str, str] = {}
         self._started = time.time()
         self._port: socket.socket | None = None
         self._watches: list[asyncio.Task[None]] = []
@@ -126,10 +128,16 @@ class Supervisor:
 
     async def _start_servers(self, admin: AdminLink) -> None:
         since_s = time.monotonic()
+        if self.profile.tango.host != "embedded":
+            self.site_servers = await find_site_servers(
+                admin, self.tango_host, self.profile, self.progress, since_s=since_s
+            )
         servers = {}
         for name, config in self.profile.servers.items():
+            if name in self.site_servers:
+                continue
             command = (sys.executable, "-m", config.module, name.partition("/")[2])
-            process = self._add(name, "server", (*command, "-ORBendPoint", f"giop:tcp:{database.LOOPBACK}:0"))
+            process = self._add(name, "server", (*command, "-ORBendPoint", f"giop:tcp:{self.profile.tango.bind}:0"))
             process.start()
             servers[name] = process
         self._write_state()
@@ -309,6 +317,7 @@ class Supervisor:
                 },
                 "tango_host": self.tango_host,
                 "with_console": self.with_console,
+                "site_servers": self.site_servers,
                 "processes": [process.describe() for process in self.processes],
             },
         )

@@ -8,6 +8,7 @@ lines; it ends with its input. It is a process of its own so that neither the su
 =========  ======================================  ===============================================================
 answering                                          `{}` when the database answers
 register   profile, servers, is_shared             `{"changes": [text…]}`
+running    servers [name…]                         `{"servers": {name: {pid, by}}}`, those that the site runs
 await      servers {name: {pid, devices}}          an event `{"ready": name}` for each, then `{"waiting": {name: why}}`
 survey     servers [name…], devices [name…]        events `{"database": true}`, `{"server": name, "seen": {answers,
                                                    pid, why}}`, `{"device": name, "seen": {state, status, why}}`,
@@ -152,13 +153,40 @@ def await_servers(host: str, servers: dict[str, dict[str, Any]], timeout_s: floa
     return waiting
 
 
+def find_running(database: tango.Database, host: str, servers: list[str]) -> dict[str, dict[str, Any]]:
+    """What the site runs of these servers: `{server: {"pid": its process, "by": who starts it}}`.
+
+    One that does not run but belongs to a Starter is started by it: it would do so itself sooner or later, and two
+    processes of one server take each other's devices.
+    """
+    running = {}
+    for server in servers:
+        seen = _look_at_server(host, server)
+        if seen["answers"]:
+            running[server] = {"pid": seen["pid"], "by": "runs already"}
+        elif starter := _find_starter(database, host, server):
+            running[server] = {"pid": None, "by": f"started by {starter.dev_name()}"}
+            starter.command_inout("DevStart", server)
+    return running
+
+
+def _find_starter(database: tango.Database, host: str, server: str) -> tango.DeviceProxy | None:
+    """The Starter that controls this server, as Astor shows it; None when none does."""
+    # The command, not `get_server_info`: that fails on the blanks which DataBaseds answers where nothing is set.
+    _, machine, controlled, *_ = database.command_inout("DbGetServerInfo", server)
+    if controlled.strip() != "1" or not machine.strip():
+        return None
+    return _connect(host, f"tango/admin/{machine.strip().partition('.')[0]}")
+
+
 def _find_obstacle(database: tango.Database, host: str, server: dict[str, Any]) -> str:
     """What is missing until the server is ready; empty when nothing is."""
     for device in server["devices"]:
         try:
             info = database.get_device_info(device)
-            # A server killed with SIGKILL stays "exported": only the process id tells the old from the new.
-            if not info.exported or info.pid != server["pid"]:
+            # A server killed with SIGKILL stays "exported": only the process id tells the old from the new. Of one that
+            # a Starter starts we do not know it; the ping below does not reach the old one.
+            if not info.exported or server["pid"] not in (info.pid, None):
                 return f"{device} is not exported yet{_find_unknown_class(host, info)}"
             _connect(host, device).ping()
         except tango.DevFailed as failed:
@@ -229,6 +257,8 @@ def serve_request(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
             database = open_database(host, 3.0)
             servers, profile = request["servers"], request["profile"]
             return {"changes": register(database, profile, servers, is_shared=request["is_shared"])}
+        case "running":
+            return {"servers": find_running(open_database(host, 3.0), host, request["servers"])}
         case "await":
             return {"waiting": await_servers(host, request["servers"], request["timeout_s"], emit)}
         case "survey":

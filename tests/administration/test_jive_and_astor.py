@@ -226,14 +226,3 @@ def test_kill_ends_the_server_and_it_can_be_started_again(system: TangoFacility,
     assert find(system, AXIS) is None
     system.start(SERVER, "tango_servers.axis")
     assert find(system, AXIS) is not None
-
-
-def test_the_embedded_database_has_every_command_of_the_real_one() -> None:
-    with (
-        tempfile.TemporaryDirectory(prefix="mb-jive-", dir="/tmp") as one,
-        tempfile.TemporaryDirectory(prefix="mb-jive-", dir="/tmp") as two,
-        running_facility(Path(one)) as embedded,
-        running_site(Path(two)) as site,
-    ):
-        lists = [{c.cmd_name for c in each.device("sys/database/2").command_list_query()} for each in (embedded, site)]
-    assert lists[1] - lists[0] == set()

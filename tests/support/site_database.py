@@ -106,7 +106,7 @@ class SiteFacility(TangoFacility):
             self._starter_process.stop()  # first, else it would start again what ends
         for pid in self._find_started():
             with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
+                os.kill(pid, signal.SIGKILL)  # what a thread of the Starter starts inherits that SIGTERM is blocked
             wait_until(partial(_is_gone, pid), what=f"the end of process {pid}")
         super().close()
         self._mariadb.stop()
