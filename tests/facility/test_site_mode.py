@@ -81,7 +81,7 @@ def test_a_server_without_all_devices_is_named(site: SiteFacility, beamline: Fac
 def test_a_server_of_the_starter_is_started_by_it(site: SiteFacility, beamline: Facility, tmp_path: Path) -> None:
     script = tmp_path / "programs" / "Tiny"
     script.parent.mkdir()
-    # The Starter knows a Python server by the name of its script in the process list: neither a shell's nor '-m' will do.
+    # The Starter knows a Python server by the name of its script in the process list: "-m" is none.
     script.write_text(
         f"#!{sys.executable}\nimport runpy, sys\nsys.argv += ['-ORBendPoint', 'giop:tcp:127.0.0.1:0']\n"
         f"runpy.run_module('{MODULE}', run_name='__main__')\n"

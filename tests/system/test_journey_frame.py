@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import socket
 from pathlib import Path
 
 import h5py
 import numpy as np
+import psutil
 import pytest
 import yaml
 
 from mamba.config import BUILT_IN_PROFILE
+from mamba.facility.sweep import find_processes
 from mamba.wire.subscriber import Subscriber
 from tango_servers.camera.model import render_frame
 from tests.support.facility import Facility, wait_until
@@ -39,6 +43,25 @@ def files(acquisition: list[dict]) -> dict[str, Path]:
     receipt = next(n for n in acquisition if n["typ"] == "cmd/done")
     assert receipt["rep"]["err"] == ""
     return {Path(file).suffix: Path(file) for file in receipt["files"]}
+
+
+def test_ports_are_on_loopback_and_stand_in_the_manual(beamline: Facility, acquisition: list[dict]) -> None:
+    page = (PAGE.parent / "administration.md").read_text().partition("## Ports")[2]
+    listed = set(re.findall(r"^\| ([A-Za-z ]+) \| ", page, re.MULTILINE)) - {"process"}
+    found = set()
+    for process in find_processes(beamline.runtime):
+        owner = psutil.Process(process.pid)
+        words = " ".join(owner.cmdline())
+        kind = "Ray" if "ray" in words.partition(" ")[0] else "device server" if "/" in process.name else process.name
+        for connection in owner.net_connections("inet"):
+            if connection.type == socket.SOCK_DGRAM:
+                # of the EPICS library, where it is installed: the one socket that is not on loopback
+                assert (kind, importlib.util.find_spec("epics") is not None) == ("console", True)
+                found.add(kind)
+            elif connection.status == psutil.CONN_LISTEN:
+                assert connection.laddr.ip.removeprefix("::ffff:") == "127.0.0.1", words
+                found.add(kind)
+    assert found == listed
 
 
 def test_the_camera_sent_what_was_asked(beamline: Facility, acquisition: list[dict]) -> None:
