@@ -97,9 +97,16 @@ def log(
     if not list_files(file) and not follow:
         raise FacilityError(f"{file}: there is no audit log yet", remedy="'mambactl up' begins one")
     taken, show = _Selection(**selection).takes, _show_json if as_json else _show
-    _show_all(filter(taken, read_entries(file)), show, last=_FOLLOW_LAST if follow and last is None else last)
+    read = 0
+
+    def note(entry: dict[str, Any]) -> bool:
+        nonlocal read
+        read = entry["n"]
+        return taken(entry)
+
+    _show_all(filter(note, read_entries(file)), show, last=_FOLLOW_LAST if follow and last is None else last)
     if follow:
-        _show_all(filter(taken, follow_entries(file)), show, last=None)
+        _show_all(filter(taken, follow_entries(file, after=read)), show, last=None)
     return 0
 
 

@@ -133,19 +133,20 @@ def read_entries(file: Path) -> Iterator[Entry]:
     return (entry for line in read_lines(file) if (entry := parse_entry(line.data)) is not None)
 
 
-def follow_entries(file: Path) -> Iterator[Entry]:
-    """Entries that are written from now on, for ever, also into the next files."""
+def follow_entries(file: Path, *, after: int) -> Iterator[Entry]:
+    """Entries with a number above `after` (the last that was read, 0 for none), for ever, also of the next files.
+
+    By number, since more may have been written between the reading and now; even a file may have become full.
+    """
     while not file.exists():
         time.sleep(_FOLLOW_S)
-    following, where = file, os.SEEK_END
+    following = list_files(file)[-2:][0]
     while True:
         with following.open("rb") as stream:
-            stream.seek(0, where)
-            following = yield from _follow_one(file, stream)
-        where = os.SEEK_SET
+            following = yield from _follow_one(file, stream, after)
 
 
-def _follow_one(file: Path, stream: BinaryIO) -> Generator[Entry, None, Path]:
+def _follow_one(file: Path, stream: BinaryIO, after: int) -> Generator[Entry, None, Path]:
     """What is written to one file until it is full; returns the file after it."""
     rest = b""
     while True:
@@ -153,7 +154,8 @@ def _follow_one(file: Path, stream: BinaryIO) -> Generator[Entry, None, Path]:
             file, os.fstat(stream.fileno()).st_ino
         )  # before reading: a full file stays as it is
         *whole, rest = (rest + stream.read()).split(b"\n")
-        yield from (entry for line in whole if (entry := parse_entry(line)) is not None)
+        entries = (entry for line in whole if (entry := parse_entry(line)) is not None)
+        yield from (entry for entry in entries if entry["n"] > after)
         if following is not None:
             return following
         time.sleep(_FOLLOW_S)  # as `tail -f`

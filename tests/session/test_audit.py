@@ -283,25 +283,26 @@ def test_a_second_writer_and_a_folder_that_cannot_be_used_are_refused(file: Path
 def test_who_follows_sees_what_comes_also_in_the_next_file(file: Path) -> None:
     audit = AuditLog(file, Loop(), rotate_bytes=1000)
     audit.add("cmd", text="early")
+    (early,) = read_entries(file)
+    audit.add("cmd", text="between")  # after the reading, before the following
     seen: list[str] = []
 
     def follow() -> None:
-        for entry in follow_entries(file):
+        for entry in follow_entries(file, after=early["n"]):
             seen.append(entry["text"])
             if entry["text"] == "30":
                 return
 
     thread = threading.Thread(target=follow)
     thread.start()
-    wait_until(lambda: audit.add("cmd", text="?") or seen, what="the first entry")
     for number in range(31):
         audit.add("cmd", text=str(number))
+        wait_until(lambda: seen and seen[-1] == str(number), what="it is seen")  # noqa: B023
     thread.join(10)
     assert not thread.is_alive()
     audit.close()
     assert len(list_files(file)) > 10
-    assert "early" not in seen
-    assert seen[-31:] == [str(number) for number in range(31)]
+    assert seen == ["between", *(str(number) for number in range(31))]
 
 
 def test_commands_of_clients_and_of_the_person_are_entries_across_restarts_of_the_session() -> None:
