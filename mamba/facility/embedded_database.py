@@ -5,6 +5,7 @@ answers of Tango's C++ DataBaseds (its `command_list_query`; upstream: gitlab.co
 
 - `DbGetForwardedAttributeListForDevice`: which forwarded attributes have their root in a device; Jive asks before it
   deletes or renames one.
+- `DbGetDeviceAlias` of a device without one: PyDatabaseds fails with a TypeError; Tango's own says that there is none.
 - The histories of device and class properties and of a device's attribute configuration: PyDatabaseds writes a deletion
   down as the value "DELETED" and hands it out as such; Tango's clients know one by its number of values, 0.
 - The pipe commands. Pipes left Tango with 10.0, and PyDatabaseds keeps none: lists and histories are empty, there is
@@ -38,6 +39,20 @@ class DataBase(upstream.DataBase):  # Tango's class name is the Python one: the 
     def DbGetForwardedAttributeListForDevice(self, device: str) -> list[str]:
         """Device, forwarded attribute and root attribute, for each whose root is in `device`."""
         return [text for row in _select_forwarded(self.db, device) for text in row]
+
+    @command(dtype_in=str, doc_in="The device name", dtype_out=str, doc_out="The alias found")
+    def DbGetDeviceAlias(self, device: str) -> str:
+        """The alias; an error where there is none."""
+        try:
+            alias = super().DbGetDeviceAlias(device)
+        except tango.DevFailed as failure:
+            if failure.args[0].reason != "DB_DeviceNotDefined":
+                raise
+            alias = None
+        if not alias:
+            text = f"No alias found for device '{device}'"
+            tango.Except.throw_exception("DB_AliasNotDefined", text, "DataBase.DbGetDeviceAlias")
+        return str(alias)
 
     @command(dtype_in=(str,), doc_in="Device name, property name", dtype_out=(str,), doc_out="Name, date, number, ...")
     def DbGetDevicePropertyHist(self, asked: list[str]) -> list[str]:

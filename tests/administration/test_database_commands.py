@@ -36,6 +36,29 @@ def test_the_embedded_database_has_every_command_of_the_sites(both: Both) -> Non
     assert {name: types for name, types in site.items() if embedded.get(name) != types} == {}
 
 
+ASKED = (
+    *(("DbGetDeviceAlias", "a/b/e"), ("DbGetDeviceAlias", "n/o/1"), ("DbGetAliasDevice", "none")),
+    *(("DbGetDeviceInfo", "n/o/1"), ("DbImportDevice", "n/o/1"), ("DbGetClassForDevice", "n/o/1")),
+    *(("DbGetDeviceClassList", "No/such"), ("DbGetHostServersInfo", "nohost"), ("DbGetInstanceNameList", "Nope")),
+    *(("DbGetAttributeAlias", "none"), ("DbGetAliasAttribute", "none"), ("DbGetObjectList", "*")),
+    *(("DbGetServerInfo", "Axis/e"), ("DbGetForwardedAttributeListForDevice", "a/b/e")),
+)
+
+
+def test_what_is_not_there_is_answered_in_the_same_way(facilities: tuple[TangoFacility, TangoFacility]) -> None:
+    def ask(facility: TangoFacility, name: str, argument: str) -> object:
+        try:
+            answer = facility.device("sys/database/2").command_inout(name, argument)
+        except tango.DevFailed as failure:
+            return failure.args[0].reason
+        return list(answer)
+
+    for facility in facilities:
+        facility.register("Axis/e", {"a/b/e": ("Axis", {})})
+    answers = [{(name, word): ask(facility, name, word) for name, word in ASKED} for facility in facilities]
+    assert answers[0] == answers[1]
+
+
 def test_forwarded_attributes_are_found_by_their_root(facilities: tuple[TangoFacility, TangoFacility]) -> None:
     for facility in facilities:
         facility.database.put_device_attribute_property("a/b/c", {"Fwd": {"__root_att": ["t/r_1/x/double_scalar"]}})
