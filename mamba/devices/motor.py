@@ -73,6 +73,7 @@ class Motor(TangoDevice):
         self._attribute = attribute
         self.role_limits: Mapping[Role, tuple[float, float]] = {}
         self._orders: list[_Order] = []
+        self._ordered = 0  # how many moves ever
         self._rest: tuple[float, Reading, int] | None = None
         self._move_lock = threading.Lock()
         self._chase_lock = threading.Lock()
@@ -147,6 +148,7 @@ class Motor(TangoDevice):
         warn_of(self.name, position, self.readback.info)
         order = _Order(float(position), self.timeout_s if timeout is None else timeout, Status(self))
         with self._chase_lock:
+            self._ordered += 1
             self._orders.append(order)
         return run_for_status(order.status, lambda: self._carry_out(order), name=self.name)
 
@@ -242,14 +244,20 @@ class Motor(TangoDevice):
             log.info("%s: %s", self.name, error.what)
             self._chase(order)
 
+    def destroy(self) -> None:
+        """Give up the connection; a stop that was not heard is not given again."""
+        self._ordered += 1
+        super().destroy()
+
     def _chase(self, order: _Order) -> None:
-        """Stop what was ordered as soon as the device hears, unless something newer is ordered."""
+        """Stop what was ordered as soon as the device hears, unless something newer was ordered meanwhile."""
+        ordered = self._ordered
         stop_when_it_answers(
             self.link,
             self._attribute,
             order.target,
             lock=self._chase_lock,
-            is_wanted=lambda: all(known is order or known.stopped is not None for known in self._orders),
+            is_wanted=lambda: self._ordered == ordered,
         )
 
     def _start(self, doing: str) -> float:
