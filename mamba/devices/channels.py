@@ -22,7 +22,7 @@ import tango
 
 from mamba.devices.attribute import Reading
 from mamba.devices.link_errors import CallFailed
-from mamba.devices.threads import run_in_thread
+from mamba.devices.threads import pause, run_in_thread
 
 log = logging.getLogger(__name__)
 
@@ -249,7 +249,8 @@ def _keep(reference: weakref.ref[Any]) -> None:
             log.info("%s: does not answer: %s", source.device, failure)
         pause_s = source.channels.pause_s
         del source
-        time.sleep(pause_s)  # the period of the look, not a wait for anything
+        if pause(pause_s):
+            return
 
 
 def _is_same(before: Reading, now: Reading) -> bool:

@@ -25,7 +25,7 @@ import tango
 from mamba.devices.attribute import AttributeInfo, Reading, info_of, plain
 from mamba.devices.channels import Channels
 from mamba.devices.link_errors import CallFailed, is_silence, is_unreachable
-from mamba.devices.threads import run_in_thread
+from mamba.devices.threads import pause, run_in_thread
 from mamba.devices.upstream_costs import skip_telemetry_check
 
 log = logging.getLogger(__name__)
@@ -329,7 +329,8 @@ def _look_for(connection: weakref.ref[Connection], outage: Outage) -> None:
             return
         del found
         wanted = time.monotonic() - outage.asked < _WANTED_S
-        time.sleep(_PAUSE_FIRST_S)  # the least time between two tries, whoever asks
+        if pause(_PAUSE_FIRST_S):  # the least time between two tries, whoever asks
+            return
         outage.wake.wait(pause_s)
         outage.wake.clear()
         pause_s = min(2 * pause_s, _PAUSE_LAST_S if wanted else _PAUSE_UNWANTED_S)

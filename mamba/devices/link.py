@@ -19,6 +19,8 @@ from mamba.devices.channels import Listener
 from mamba.devices.connection import Connection, Known, connect_to, list_connections
 from mamba.devices.link_errors import CallFailed, Problem, translate
 from mamba.devices.link_report import LinkReport, report_on
+from mamba.devices.threads import end_threads
+from mamba.devices.workers import end_idle_workers
 from mamba.errors import DeviceError
 
 
@@ -237,8 +239,14 @@ class TangoLink:
         return error
 
 
-@atexit.register
 def close_links() -> None:
     """End all event channels: Tango's threads must not outlive the interpreter."""
     for connection in list_connections():
         connection.close()
+
+
+@atexit.register
+def _end() -> None:
+    close_links()
+    end_idle_workers()
+    end_threads()

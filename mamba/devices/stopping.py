@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from mamba.devices.link import TangoLink
-from mamba.devices.threads import run_in_thread
+from mamba.devices.threads import pause, run_in_thread
 from mamba.errors import DeviceError
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,8 @@ def stop_when_it_answers(
             except DeviceError as error:
                 stands_since = None
                 log.info("%s: not stopped yet: %s", link.name, error.what)
-            time.sleep(_LOOK_S)  # the period of the look
+            if pause(_LOOK_S):
+                return
         if is_wanted():
             log.warning("%s: could not be stopped: it did not answer for %g s", link.name, _LONGEST_S)
 

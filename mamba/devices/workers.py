@@ -10,13 +10,21 @@ import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
-from mamba.devices.threads import run_in_thread
+from mamba.devices.threads import pause, run_in_thread
 
 Action = Callable[[], None]
 
 _IDLE_S = 2.0
 _lock = threading.Lock()
 _idle: list[_Worker] = []
+
+
+def end_idle_workers() -> None:
+    """At the end of the process, before its threads are waited for."""
+    with _lock:
+        for worker in _idle:
+            worker.orders.put(None)
+        _idle.clear()
 
 
 def run_in_worker(name: str, action: Action) -> None:
@@ -31,7 +39,7 @@ def run_in_worker(name: str, action: Action) -> None:
 
 class _Worker:
     def __init__(self) -> None:
-        self.orders: SimpleQueue[tuple[str, Action]] = SimpleQueue()
+        self.orders: SimpleQueue[tuple[str, Action] | None] = SimpleQueue()
 
     def serve(self) -> None:
         """Carry out orders until none came for a while; a worker in `_idle` gets one at any moment."""
@@ -41,6 +49,8 @@ class _Worker:
             action()
             del order, action  # what it holds must not live until the next one comes
             threading.current_thread().name = "mamba idle worker"
+            if pause(0):
+                return
             with _lock:
                 _idle.append(self)
 
