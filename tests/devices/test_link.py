@@ -197,7 +197,10 @@ def test_a_process_with_subscriptions_ends_cleanly(facility):
         "from mamba.devices import Motor\n"
         f"m = Motor('tango://{facility.host}/vbl/axis/sample_y', name='M.y')\n"
         "m.readback.subscribe(lambda **_: None)\n"
-        "m.move(m.position + 0.1)\n"
+        "for _ in range(200):\n"
+        "    m.move(0.1 if m.position < 0.05 else 0.0)\n"
+        "    if m.link.is_proven('State'):\n"
+        "        break\n"
         "print(m.link.is_proven('State'))\n"
     )
     ended = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, timeout=20)

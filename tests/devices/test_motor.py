@@ -53,8 +53,11 @@ def test_a_small_step_costs_a_few_milliseconds(M):
 
 
 def test_events_of_the_state_are_proven_by_moves(M):
-    M.sample_x.move(M.sample_x.position + 0.5)
-    assert M.sample_x.link.is_proven("State")
+    def move_once() -> bool:
+        M.sample_x.move(-0.5 if M.sample_x.position > 0 else 0.5)
+        return M.sample_x.link.is_proven("State")
+
+    wait_until(move_once, what="an event of a move came: the subscription is made beside the first ones")
 
 
 def test_progress_is_reported(M):

@@ -57,11 +57,11 @@ def test_who_is_in_control_types_and_the_password_stands_nowhere(host: HostUnder
         assert ada.ask("control/take").ok
         child.send("40 + 2\r")
         child.expect(r"In \[\d+\]: 40 \+ 2")
+        file = host.runtime.logs / "audit.jsonl"
+        typed = wait_until(lambda: [entry for entry in read_entries(file) if entry["text"] == "40 + 2"])
         assert ada.ask("control/release").ok
         child.send("unseen\r")
         child.expect("you are watching; nobody is in control")
-    file = host.runtime.logs / "audit.jsonl"
-    typed = wait_until(lambda: [entry for entry in read_entries(file) if entry["text"] == "40 + 2"])
     assert (typed[0]["person"], typed[0]["origin"]) == ("Ada", "console")
     assert any((entry["verb"], entry["person"]) == ("auth/login", "Ada") for entry in read_entries(file))
     for path in host.runtime.logs.iterdir():
