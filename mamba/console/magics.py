@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 
+from mamba.console.device_tables import WAIT_S, align, describe_devices, show_devices_in
 from mamba.console.motion_magics import register_motion_magics
-from mamba.devices import iter_devices, read_device
+from mamba.devices import iter_devices
 from mamba.errors import find_nearest
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def register_magics(shell: InteractiveShell, session: ConsoleSession) -> None:
 
     def wa(line: str) -> None:
         """Say where all motors are, with units and limits."""
-        print(describe_positions(session))  # noqa: T201  # a magic answers on the screen
+        print(describe_devices(dict(iter_devices(session.groups["M"], "M")), timeout_s=WAIT_S) or "M is empty")  # noqa: T201  # a magic answers on the screen
 
     def stop_all(line: str) -> None:
         """Stop all that moves, also what other programs moved."""
@@ -49,6 +49,7 @@ def register_magics(shell: InteractiveShell, session: ConsoleSession) -> None:
         print("\n".join([f"stopped: {', '.join(done['stopped']) or 'nothing moved'}", *failed]))  # noqa: T201  # as above
 
     register_motion_magics(shell, session)
+    show_devices_in(shell)
     shell.magics_manager.register_function(stop_all, "line", "stop_all")
     shell.magics_manager.register_function(mamba, "line", "mamba")
     shell.magics_manager.register_function(wa, "line", "wa")
@@ -99,7 +100,7 @@ def describe_clients(session: ConsoleSession, _rest: str = "") -> str:
         )
         for c in clients
     ]
-    return _align([("program", "pid", "origin", "person", "requests", "last"), *rows])
+    return align([("program", "pid", "origin", "person", "requests", "last"), *rows])
 
 
 def describe_waiting(session: ConsoleSession, _rest: str = "") -> str:
@@ -108,7 +109,7 @@ def describe_waiting(session: ConsoleSession, _rest: str = "") -> str:
     if not waiting:
         return "nothing waits"
     rows = [(w["id"], w["why"] or "queued", w["origin"], w["person"], _first_line(w["text"])) for w in waiting]
-    return _align([("id", "why", "origin", "person", "command"), *rows])
+    return align([("id", "why", "origin", "person", "command"), *rows])
 
 
 def describe_log(session: ConsoleSession, rest: str = "") -> str:
@@ -131,7 +132,7 @@ def describe_log(session: ConsoleSession, rest: str = "") -> str:
         )
         for r in receipts
     ]
-    return _align([("time", "cell", "origin", "result", "took", "command"), *rows]) if rows else "no command yet"
+    return align([("time", "cell", "origin", "result", "took", "command"), *rows]) if rows else "no command yet"
 
 
 def find_last_command(session: ConsoleSession, origin: str) -> str:
@@ -152,33 +153,3 @@ _WORDS = {"": describe_session, "who": describe_clients, "waiting": describe_wai
 def _first_line(text: str) -> str:
     line, _, more = text.strip().partition("\n")
     return line[:70] + ("…" if more or len(line) > 70 else "")
-
-
-def _align(rows: list[tuple[str, ...]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
-
-
-def describe_positions(session: ConsoleSession) -> str:
-    """A table of the devices in M: expression, position, units, limits; a device that does not answer says why."""
-    devices = iter_devices(session.groups["M"], "M")
-    if not devices:
-        return "M is empty"
-    with ThreadPoolExecutor(len(devices), thread_name_prefix="mamba-wa") as threads:
-        cells = list(threads.map(lambda pair: _describe_position(pair[1]), devices))
-    width = max(len(expression) for expression, _ in devices)
-    return "\n".join(f"{expression:{width}}  {cell}" for (expression, _), cell in zip(devices, cells, strict=True))
-
-
-def _describe_position(device: Any) -> str:
-    try:
-        position = device.position if hasattr(device, "position") else next(iter(read_device(device).values()))
-        units = getattr(device, "egu", "") or ""
-        limits = getattr(device, "limits", None)
-    except Exception as error:  # noqa: BLE001  # the other motors are still worth a line
-        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-    text = f"{position:12.5g}" if isinstance(position, float) else f"{position!s:>12}"
-    span = f"   [{limits[0]:g}, {limits[1]:g}]" if limits and limits[0] is not None and limits[0] < limits[1] else ""
-    return f"{text} {units}{span}"

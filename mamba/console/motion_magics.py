@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Generator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,8 +18,8 @@ from bluesky.utils import Msg
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 
+from mamba.console.device_tables import align, describe_motors
 from mamba.devices import Counter, find_device, iter_devices
-from mamba.errors import MambaError
 from mamba.scans import mv, mvr
 
 if TYPE_CHECKING:
@@ -100,7 +99,8 @@ class MotionWords:
             raise UsageError("%ct: D has no counter")
         readings: dict[str, Any] = {}
         self._run(_count(counters, count_s, readings))
-        print(_align_right([(path, value, unit) for path, (value, unit) in readings.items()]))  # noqa: T201  # as above
+        rows = [(path, f"{value:.6g}", unit) for path, (value, unit) in readings.items()]
+        print(align(rows, right=(1,)))  # noqa: T201  # as above
 
     def _move(self, line: str, word: str, move: Move, *, show: LivePositions | None) -> None:
         words = line.split()
@@ -218,40 +218,3 @@ def _count(counters: Mapping[str, Any], count_s: float, readings: dict[str, Any]
         yield from plan_stubs.wait("preset back")
 
     return (yield from preprocessors.finalize_wrapper(count(), put_back))
-
-
-def describe_motors(devices: Mapping[str, Any]) -> str:
-    """A table of motors; one that does not answer says why, and holds up no other."""
-    with ThreadPoolExecutor(len(devices), thread_name_prefix="mamba-wm") as threads:
-        rows = list(threads.map(_describe, devices.items()))
-    return _align_right([("", "position", "set point", "low limit", "high limit", "unit", "state"), *rows])
-
-
-def _describe(item: tuple[str, Any]) -> tuple[Any, ...]:
-    path, device = item
-    try:
-        located = device.locate() if hasattr(device, "locate") else {}
-        position = located.get("readback", getattr(device, "position", None))
-        low, high = getattr(device, "limits", None) or (0, 0)
-        limits = ("", "") if low == high else (low, high)
-        state = getattr(device, "state", "") if isinstance(getattr(device, "state", ""), str) else ""
-        return (path, position, located.get("setpoint", ""), *limits, getattr(device, "egu", "") or "", state)
-    except MambaError as error:
-        return (path, f"{type(error).__name__}: {error.seen or error.what}")
-    except Exception as error:  # noqa: BLE001  # a device of somebody else's; the other motors are still worth a line
-        return (path, f"{type(error).__name__}: {error}")
-
-
-def _align_right(rows: list[tuple[Any, ...]]) -> str:
-    """Columns of one width; the first and what does not fill a row stand at the left."""
-    texts = [[f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
-    columns = max(len(row) for row in texts)
-    whole = [row for row in texts if len(row) == columns]
-    widths = [max(len(row[n]) for row in whole) for n in range(columns)]
-    widths[0] = max(len(row[0]) for row in texts)
-    return "\n".join(
-        "  ".join(
-            [row[0].ljust(widths[0])] + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=False)]
-        )
-        for row in texts
-    )

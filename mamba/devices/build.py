@@ -156,7 +156,7 @@ def _describe_live(device: Any) -> dict[str, Any]:
         keys = wait_answer(device.describe(), device) if callable(getattr(device, "describe", None)) else {}
         main: dict[str, Any] = next(iter(keys.values()), {})
         live |= {"unit": main.get("units") or "", "precision": main.get("precision")}
-    signal = _main_signal(device)
+    signal = main_signal(device)
     if signal is not None:
         info = signal.info
         live["description"] = info.description
@@ -195,7 +195,8 @@ def limits_of(device: Any) -> dict[str, Any]:
     return {"low": _finite(low), "high": _finite(high), "unit": str(getattr(device, "egu", "") or "")}
 
 
-def _main_signal(device: Any) -> TangoSignal | None:
+def main_signal(device: Any) -> TangoSignal | None:
+    """The signal that stands for the whole: a motor's readback, a counter's counts; None where there is none."""
     if isinstance(device, TangoSignal):
         return device
     if isinstance(device, TangoDevice) and device.whole:

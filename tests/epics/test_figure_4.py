@@ -88,7 +88,7 @@ def test_the_frame_itself_is_there(host: HostUnderTest) -> None:
 def test_positions_of_epics_motors_are_shown_at_the_prompt(host: HostUnderTest) -> None:
     host.client.request("cmd", cmd="RE(mv(M.m2, 1.25))")
     host.client.request("cmd", cmd="%wa")
-    wait_until(lambda: re.search(r"M\.m2 +1\.25 mm +\[-20, 20\]", host.transcript), what="wa's line")
+    wait_until(lambda: re.search(r"M\.m2 +1\.25 +mm +\[-20, 20\]", host.transcript), what="wa's line")
 
 
 ASYNCHRONOUS = """

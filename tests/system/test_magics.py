@@ -96,3 +96,15 @@ def test_what_cannot_be_is_one_clear_error_and_nothing_moves(watch: BeamlineWatc
     before = [axis.Position for axis in axes]
     assert expected in refuse(watch, line)
     assert [axis.Position for axis in axes] == before
+
+
+def test_the_prompt_shows_values_of_devices_and_groups(watch: BeamlineWatch) -> None:
+    ask(watch, "mv M.sample_y 0.5")
+    group = ask(watch, "M")
+    assert re.search(r"M\.sample_y +0\.5 +mm +\[-10, 10\] +ON", group)
+    assert re.search(r"M\.shutter +(open|closed) ", group)
+    device = ask(watch, "M.sample_y")
+    assert re.search(r"M\.sample_y +0\.5 +mm +\[-10, 10\] +ON", device)
+    assert "Motor of vbl/axis/sample_y" in device
+    assert re.search(r"M\.sample_y\.readback +0\.5 +mm", ask(watch, "M.sample_y.readback"))
+    assert "D.i0 " in ask(watch, "D")
