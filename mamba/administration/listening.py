@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import tango
 
-from mamba.administration.subject import read_reason
+from mamba.administration.control_system import read_reason
 
 
 @dataclass

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import tango
 
-from mamba.errors import DeviceTimeout, DeviceUnreachable, FacilityError, UnknownDevice, find_nearest
+from mamba.administration.control_system import open_database, read_reason
+from mamba.errors import DeviceTimeout, DeviceUnreachable, UnknownDevice, find_nearest
 
 CALL_TIMEOUT_S = 3.0
 NUMBERS = frozenset(
@@ -94,25 +95,6 @@ def is_set_point(info: tango.AttributeInfoEx) -> bool:
     return info.data_format == tango.AttrDataFormat.SCALAR and info.data_type in NUMBERS and info.writable in _WRITTEN
 
 
-def open_database(host: str) -> tango.Database:
-    """The database at HOST:PORT.
-
-    Raises:
-        FacilityError: nothing answers there.
-    """
-    name, _, port = host.rpartition(":")
-    try:
-        database = tango.Database(name, int(port))
-        database.get_info()
-    except tango.DevFailed as failed:
-        raise FacilityError(
-            f"Tango database {host}: does not answer",
-            seen=read_reason(failed),
-            remedy="see that it runs there, or give another --host HOST:PORT",
-        ) from None
-    return database
-
-
 def open_subject(host: str, name: str) -> Subject:
     """Find a device in the control system at HOST:PORT and its running server.
 
@@ -148,8 +130,3 @@ def open_subject(host: str, name: str) -> Subject:
             remedy=f"start {info.ds_full_name} on {info.host}",
         ) from None
     return Subject(info.name or name, device, admin, database)
-
-
-def read_reason(failed: tango.DevFailed) -> str:
-    """The first line of what a Tango exception says."""
-    return str(failed.args[0].desc).strip().splitlines()[0] if failed.args else "no reason given"

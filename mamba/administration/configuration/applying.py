@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tango
 
-from mamba.administration.configuration.database import open_database, read_reason, read_snapshot, write_changes
+from mamba.administration.configuration.database import read_snapshot, write_changes
 from mamba.administration.configuration.difference import Change, compare, find_changes, find_covered
 from mamba.administration.configuration.entries import DEVICE, Snapshot, digest_subjects, is_same
 from mamba.administration.configuration.files import read_yaml
@@ -15,6 +15,7 @@ from mamba.administration.configuration.rules import check_wanted
 from mamba.administration.configuration.running import read_declared, tell_servers
 from mamba.administration.configuration.wanted import Wanted
 from mamba.administration.configuration.writing import read_dsconfig
+from mamba.administration.control_system import open_database, read_reason
 from mamba.errors import ConfigurationError
 
 

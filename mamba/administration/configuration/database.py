@@ -22,6 +22,7 @@ from mamba.administration.configuration.entries import (
     make_key,
     make_snapshot,
 )
+from mamba.administration.control_system import read_reason
 from mamba.errors import ConfigurationError
 
 POLLED = {"attribute": "polled_attr", "command": "polled_cmd"}
@@ -29,30 +30,6 @@ POLLED = {"attribute": "polled_attr", "command": "polled_cmd"}
 
 _KIND_OF_POLLED = {name: kind for kind, name in POLLED.items()}
 _ORDER = (ALIAS, POLLING, PROPERTY, ATTRIBUTE, CLASS_PROPERTY, CLASS_ATTRIBUTE, STARTER)
-
-
-def open_database(host: str) -> tango.Database:
-    """The database at HOST:PORT.
-
-    Raises:
-        ConfigurationError: it does not answer.
-    """
-    name, _, port = host.rpartition(":")
-    try:
-        database = tango.Database(name, int(port))
-        database.get_info()
-    except tango.DevFailed as failed:
-        raise ConfigurationError(
-            f"Tango database {host}: does not answer",
-            seen=read_reason(failed),
-            remedy="see that it runs there, or give another with --host HOST:PORT",
-        ) from None
-    return database
-
-
-def read_reason(failed: tango.DevFailed) -> str:
-    """The first line of what a Tango exception says."""
-    return str(failed.args[0].desc).strip().splitlines()[0] if failed.args else "no reason given"
 
 
 def read_snapshot(database: tango.Database) -> Snapshot:

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 import tango
 
-from mamba.administration.configuration.database import read_reason
 from mamba.administration.configuration.difference import Change
 from mamba.administration.configuration.entries import (
     ATTRIBUTE,
@@ -17,6 +16,7 @@ from mamba.administration.configuration.entries import (
     PROPERTY,
 )
 from mamba.administration.configuration.wanted import Wanted
+from mamba.administration.control_system import read_reason
 
 _TIMEOUT_MS = 3000
 _ALARMS = ["min_alarm", "max_alarm", "min_warning", "max_warning", "delta_t", "delta_val"]

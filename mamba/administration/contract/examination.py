@@ -9,7 +9,8 @@ import tango
 
 from mamba.administration.contract import arriving, description, moving, restarting, writing
 from mamba.administration.contract.finding import Finding, failed, not_tried
-from mamba.administration.subject import BUSY, Subject, read_reason
+from mamba.administration.control_system import read_reason
+from mamba.administration.subject import BUSY, Subject
 from mamba.errors import DeviceTimeout
 
 

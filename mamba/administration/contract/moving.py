@@ -9,8 +9,9 @@ import tango
 
 from mamba.administration.contract.finding import Finding, failed, join_names, passed, skipped
 from mamba.administration.contract.writing import find_limits, find_restorable, is_same
+from mamba.administration.control_system import read_reason
 from mamba.administration.listening import Listener, listen
-from mamba.administration.subject import BUSY, FLOATS, Subject, read_reason
+from mamba.administration.subject import BUSY, FLOATS, Subject
 
 _SETTLE_S = 30.0
 _EVENT_S = 5.0

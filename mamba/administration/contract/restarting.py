@@ -12,7 +12,8 @@ import tango
 from mamba.administration.contract.finding import Finding, failed, join_names, passed, skipped
 from mamba.administration.contract.moving import choose_target
 from mamba.administration.contract.writing import find_restorable, is_same
-from mamba.administration.subject import BUSY, FLOATS, Subject, read_reason
+from mamba.administration.control_system import read_reason
+from mamba.administration.subject import BUSY, FLOATS, Subject
 from mamba.errors import DeviceTimeout
 
 _RESTART_S = 30.0

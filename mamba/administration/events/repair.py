@@ -6,8 +6,9 @@ import math
 
 import tango
 
+from mamba.administration.control_system import read_reason
 from mamba.administration.events.diagnosis import read_periods
-from mamba.administration.subject import NUMBERS, Subject, read_reason
+from mamba.administration.subject import NUMBERS, Subject
 from mamba.errors import BadValue, DeviceFault, find_nearest
 
 

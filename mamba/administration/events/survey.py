@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import tango
 
+from mamba.administration.control_system import open_database, read_reason
 from mamba.administration.events.diagnosis import Source, diagnose
-from mamba.administration.subject import open_database, open_subject, read_reason
+from mamba.administration.subject import open_subject
 from mamba.errors import MambaError
 
 _AT_ONCE = 16

@@ -37,8 +37,9 @@ def _undo_option(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.pass_obj
 def pull(settings: Settings, *, servers: tuple[str, ...], out: Path | None, dsconfig: bool, host: str | None) -> None:
     """Write what the database keeps of all servers, or of those that fit (`Motor/*`), as a file."""
-    from mamba.administration.configuration.database import open_database, read_snapshot
+    from mamba.administration.configuration.database import read_snapshot
     from mamba.administration.configuration.writing import choose_servers, dump_dsconfig, dump_yaml
+    from mamba.administration.control_system import open_database
 
     snapshot = choose_servers(read_snapshot(open_database(find_tango_host(settings, host))), servers)
     text = dump_dsconfig(snapshot) if dsconfig else dump_yaml(snapshot)
