@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-PARTS = ("inject", "status", "notices", "graph", "step_scan", "connect")
+PARTS = ("inject", "status", "notices", "graph", "step_scan", "connect", "stop_all")
 FIELDS = ("name", "value", "unit", "reference", "ratio", "samples")
 
 

@@ -158,7 +158,7 @@ def _judge(
     key = info.name.lower()
     is_polled = key in periods
     source = Source.POLLED if is_polled else Source.PUSHED if heard.refused is None else Source.NONE
-    trouble, repair = _find_trouble(device, info, heard, is_polled)
+    trouble, repair = _find_trouble(device, info, heard, is_polled=is_polled)
     return AttributeEvents(
         info.name,
         source,
@@ -172,7 +172,7 @@ def _judge(
     )
 
 
-def _find_trouble(device: str, info: tango.AttributeInfoEx, heard: Listener, is_polled: bool) -> tuple[str, str]:  # noqa: FBT001
+def _find_trouble(device: str, info: tango.AttributeInfoEx, heard: Listener, *, is_polled: bool) -> tuple[str, str]:
     call = f"mambactl tango events {device}"
     lacks = info.data_type in NUMBERS and all(
         value == _NOT_SET for value in (info.events.ch_event.abs_change, info.events.ch_event.rel_change)
