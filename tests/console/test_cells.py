@@ -1,5 +1,7 @@
 """What a delivered text becomes, and what is told about it."""
 
+import re
+
 import pytest
 
 from tests.support.console_link import ConsoleUnderTest
