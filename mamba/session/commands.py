@@ -272,10 +272,9 @@ class CommandQueue:
 
     def _take_own(self, kind: str, message: dict[str, Any]) -> None:
         if kind == "cell/running" or self._own is None:
-            text, person = str(message.get("text", "")), str(message.get("person", ""))
-            self._own = Command(
-                self._make_id(), text, str(message.get("origin") or "console"), Caller(person, "expert")
-            )
+            # by what the keyboard knows: the console hears of a new person a moment after their first keys
+            text, origin = str(message.get("text", "")), str(message.get("origin") or "console")
+            self._own = Command(self._make_id(), text, origin, self._typist())
         if kind == "cell/running":
             self._run(self._own, message)
         else:
