@@ -7,8 +7,8 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 DEBIAN_PACKAGES := python3-venv libgl1 libglib2.0-0 libfontconfig1 fonts-dejavu-core \
   libdbus-1-3 libxkbcommon-x11-0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 \
   libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxcb-xfixes0
-# Clicks in real windows; a site's real Tango database and what its programs stand on.
-TEST_PACKAGES := xvfb xauth xdotool openbox libtango9 libmariadb3 mariadb-server-core
+# Clicks in real windows; another Qt for tango-milonga; a site's real Tango database and what its programs stand on.
+TEST_PACKAGES := xvfb xauth xdotool openbox libegl1 libtango9 libmariadb3 mariadb-server-core
 # Programs of a site that the tests start themselves: unpacked into .venv/debian, since installing them starts services.
 UNPACKED_PACKAGES := tango-db tango-starter tango-test
 

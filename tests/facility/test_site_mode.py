@@ -48,7 +48,11 @@ def _pid(site: SiteFacility, server: str) -> int:
 def _start_by_hand(site: SiteFacility, devices: dict[str, tuple[str, dict[str, str]]]) -> int:
     site.register("Tiny/a", dict(devices))  # type: ignore[arg-type]
     command = [sys.executable, "-m", MODULE, "a", "-ORBendPoint", "giop:tcp:127.0.0.1:0"]
-    process = Process(command, environment={**os.environ, "TANGO_HOST": site.host}, log=site.folder / "tiny.log")
+    process = Process(
+        command,
+        environment={**os.environ, "PYTHONUNBUFFERED": "1", "TANGO_HOST": site.host},
+        log=site.folder / "tiny.log",
+    )
     site.servers["Tiny/a"] = process  # ended with the site
     process.wait_for_line(re.compile("Ready to accept request"))
     return process.pid

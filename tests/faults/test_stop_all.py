@@ -56,7 +56,7 @@ def test_what_other_programs_moved_is_stopped(watch: BeamlineWatch) -> None:
     notice = watch.wait_notice("session/stopped-all", since=since)
     assert notice["stopped"] == done["stopped"]
     assert notice["reason"].startswith("everything was stopped by ")
-    assert "everything was stopped by " in watch.beamline.runtime.transcript.read_text(errors="replace")
+    wait_until(lambda: "everything was stopped by " in watch.read_screen(), "the line in the terminal")
 
 
 def test_asked_at_rest_it_says_that_nothing_moved(watch: BeamlineWatch) -> None:
@@ -102,4 +102,4 @@ def test_at_the_prompt(watch: BeamlineWatch) -> None:
     since, asked = watch.screen_bytes(), time.monotonic()
     assert watch.client.ask("cmd", cmd="%stop_all", timeout_s=20).ok
     check_stopped(watch, axes, asked)
-    assert "stopped: M.sample_x, M.sample_y" in watch.read_screen(since)
+    wait_until(lambda: "stopped: M.sample_x, M.sample_y" in watch.read_screen(since), "what the word says")

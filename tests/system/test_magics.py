@@ -8,7 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.beamline_watch import BeamlineWatch
-from tests.support.facility import Facility
+from tests.support.facility import Facility, wait_until
+
+_PROMPT_AFTER = re.compile(r"In \[\d+\]: *\S.*\n(?:.*\n)*In \[\d+\]: *$")
 
 
 @pytest.fixture
@@ -19,10 +21,11 @@ def watch(beamline: Facility) -> Iterator[BeamlineWatch]:
 
 
 def ask(watch: BeamlineWatch, line: str) -> str:
-    """Execute a line; what it wrote on the screen."""
+    """Execute a line; what it wrote on the screen, up to the next prompt."""
     since = watch.screen_bytes()
     reply = watch.client.ask("cmd", cmd=line, origin="test", timeout_s=30)
     assert reply.ok, reply.desc
+    wait_until(lambda: _PROMPT_AFTER.search(watch.read_screen(since)), "the next prompt")
     return watch.read_screen(since)
 
 
