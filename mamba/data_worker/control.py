@@ -25,9 +25,9 @@ from typing import Any
 from mamba.config import read_environment
 from mamba.data_worker.edges import EdgePlan
 from mamba.data_worker.frame import DataFormat
-from mamba.data_worker.graph import Graph, build_node, load_graph, plan_formats
+from mamba.data_worker.graph import Graph, build_node, load_graph, plan_flows
 from mamba.data_worker.ledger import DatasetInfo, Ledger, MissingRange
-from mamba.data_worker.nodes import Job, Sink
+from mamba.data_worker.nodes import Flow, Job, Sink
 from mamba.data_worker.reports import load_error
 from mamba.data_worker.runner import Runner
 from mamba.data_worker.supervisor import Account, Progress, Supervisor
@@ -239,9 +239,8 @@ def arm(
         NodeFailed: a node does not come up.
     """
     detector = DataFormat.load(data_format)
-    columns = {node.name: names for node in graph.nodes if (names := build_node(node).name_columns())}
-    job = Job(arm_id, frames, file.absolute(), device, graph.dump_yaml(), metadata or {}, columns)
-    plan_formats(graph, detector)
+    job = Job(arm_id, frames, file.absolute(), device, graph.dump_yaml(), metadata or {})
+    _plan(graph, detector)
     with _busy:
         _runner.start_groups(sorted({graph.group_of(node.name) for node in graph.nodes}))
         armed = Armed(
@@ -275,18 +274,24 @@ def _control_endpoint(folder: Path) -> str:
     return f"ipc://{folder}/c"
 
 
+def _plan(graph: Graph, detector: DataFormat) -> dict[str, dict[str, Flow]]:
+    return plan_flows(graph, {graph.order()[0]: Flow.of(detector)})
+
+
 def _plan_orders(graph: Graph, job: Job, detector: DataFormat, folder: Path) -> dict[str, dict[str, Any]]:
     """What each group's actor is told, in the order in which their ends of edges must be made."""
-    formats = plan_formats(graph, detector)
+    flows = _plan(graph, detector)
     nodes = {node.name: build_node(node) for node in graph.nodes}
     plans = [
         EdgePlan(
-            edge.origin,
+            edge.node,
+            edge.output or "out",
             edge.to,
+            edge.input,
             edge.policy,
             f"ipc://{folder}/e{number}",
             secrets.token_hex(16),
-            counted=isinstance(nodes[edge.to], Sink) and nodes[edge.origin].output == "frames",
+            counted=isinstance(nodes[edge.to], Sink) and nodes[edge.node].inputs == (0, 0),
         )
         for number, edge in enumerate(graph.edges)
     ]
@@ -301,13 +306,12 @@ def _plan_orders(graph: Graph, job: Job, detector: DataFormat, folder: Path) -> 
                 "nodes": [],
             },
         )
-        inputs = {plan.origin: form for plan in plans if plan.to == name and (form := formats[plan.origin])}
-        output = formats[name]
+        inputs = {plan.input: flows[plan.origin][plan.output] for plan in plans if plan.to == name}
         order["nodes"].append(
             {
                 "spec": graph.node(name).model_dump(mode="json"),
-                "inputs": {n: f.dump() for n, f in (inputs or {"detector": detector}).items()},
-                "output": output.dump() if output else None,
+                "inputs": {n: asdict(f) for n, f in (inputs or {"detector": Flow.of(detector)}).items()},
+                "outputs": {n: asdict(f) for n, f in flows[name].items()},
                 "ins": [asdict(plan) for plan in plans if plan.to == name],
                 "outs": [asdict(plan) for plan in plans if plan.origin == name],
             }

@@ -17,7 +17,11 @@ from numpy.typing import NDArray
 from mamba.data_worker.frame import Block, BlockType, DataFormat, End
 from mamba.data_worker.graph import Policy
 from mamba.data_worker.link import LinkSender
+from mamba.data_worker.nodes import Flow
 from mamba.data_worker.stream import FrameReceiver
+
+_FEWEST_SLOTS, _MOST_SLOTS = 4, 64
+_MESSAGES_BYTES = 32 * 2**20
 
 InEdge = FrameReceiver
 """The reader's end: `receive`, `frames`, `release`; over TCP it copies into a ring of its own."""
@@ -28,7 +32,9 @@ class EdgePlan:
     """What both ends of an edge have to know; `counted`: a block lost here is missing in the file."""
 
     origin: str
+    output: str
     to: str
+    input: str
     policy: Policy
     endpoint: str
     token: str
@@ -38,6 +44,13 @@ class EdgePlan:
     def name(self) -> str:
         """For people."""
         return f"{self.origin} → {self.to}"
+
+
+def format_messages(flow: Flow) -> DataFormat:
+    """How a flow travels inside the messages of an edge."""
+    block_bytes = max(1, flow.block_frames * flow.row_bytes)
+    slots = min(_MOST_SLOTS, max(_FEWEST_SLOTS, _MESSAGES_BYTES // block_bytes))
+    return DataFormat(flow.shape, flow.dtype, "zmq", flow.block_frames, slots)
 
 
 class OutEdge:

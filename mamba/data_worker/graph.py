@@ -27,8 +27,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mamba.config import find_line
-from mamba.data_worker.frame import DataFormat
-from mamba.data_worker.nodes import Node, Sink, find_kind, list_kinds
+from mamba.data_worker.kinds import find_kind, list_kinds
+from mamba.data_worker.nodes import Flow, Node, Sink
 from mamba.errors import GraphInvalid, find_nearest
 
 Policy = Literal["wait", "drop", "latest"]
@@ -51,9 +51,25 @@ class NodeSpec(_Model):
 class EdgeSpec(_Model):
     """One edge, from a node's output to another's input."""
 
-    origin: str = Field(alias="from")
+    origin: str = Field(alias="from", description="a node, or node.output where it has several")
     to: str
     policy: Policy = "wait"
+    label: str = Field("", alias="as", description="what the reader calls this input; without, the origin's name")
+
+    @property
+    def node(self) -> str:
+        """Name of the node it comes from."""
+        return self.origin.partition(".")[0]
+
+    @property
+    def output(self) -> str:
+        """Which of that node's outputs; "" where it has one."""
+        return self.origin.partition(".")[2]
+
+    @property
+    def input(self) -> str:
+        """What the reader calls it."""
+        return self.label or self.origin
 
 
 class Graph(_Model):
@@ -84,7 +100,7 @@ class Graph(_Model):
 
     def outputs_of(self, name: str) -> list[EdgeSpec]:
         """Edges out of a node."""
-        return [edge for edge in self.edges if edge.origin == name]
+        return [edge for edge in self.edges if edge.node == name]
 
     def group_of(self, name: str) -> str:
         """Which actor a node lives in."""
@@ -92,7 +108,7 @@ class Graph(_Model):
 
     def order(self) -> list[str]:
         """Names of the nodes, each after its inputs."""
-        before = {node.name: {edge.origin for edge in self.inputs_of(node.name)} for node in self.nodes}
+        before = {node.name: {edge.node for edge in self.inputs_of(node.name)} for node in self.nodes}
         return list(graphlib.TopologicalSorter(before).static_order())
 
     def dump(self) -> dict[str, Any]:
@@ -171,17 +187,24 @@ def build_node(spec: NodeSpec) -> Node:
     return kind(spec.name, parameters)
 
 
-def plan_formats(graph: Graph, detector: DataFormat) -> dict[str, DataFormat | None]:
-    """What each node puts out when the detector sends `detector`.
+def plan_flows(graph: Graph, detectors: dict[str, Flow]) -> dict[str, dict[str, Flow]]:
+    """What each node puts out, by node and output, when the detectors of stream sources send `detectors`.
 
     Raises:
         GraphInvalid: a node cannot work on what it would get, such as a region beyond the frame.
     """
-    out: dict[str, DataFormat | None] = {}
+    out: dict[str, dict[str, Flow]] = {}
     for name in graph.order():
         node = build_node(graph.node(name))
-        inputs = {edge.origin: form for edge in graph.inputs_of(name) if (form := out[edge.origin])}
-        out[name] = node.plan(inputs or {"detector": detector})
+        inputs = {edge.input: out[edge.node][edge.output or "out"] for edge in graph.inputs_of(name)}
+        flows = node.plan(inputs or ({"detector": detectors[name]} if name in detectors else {}))
+        out[name] = flows if isinstance(flows, dict) else {} if flows is None else {"out": flows}
+        if set(out[name]) != set(node.outputs):
+            raise GraphInvalid(
+                f"node {name!r}: its kind plans other outputs than it has",
+                seen=", ".join(out[name]) or "none",
+                remedy=f"have plan() name {', '.join(node.outputs) or 'none'}",
+            )
     return out
 
 
@@ -199,9 +222,9 @@ def _check(graph: Graph) -> None:
             built[spec.name] = build_node(spec)
         except _Problem as problem:
             raise _Problem(("nodes", at, *problem.location), problem.what, problem.remedy, problem.seen) from None
-    if sum(isinstance(node, Sink) for node in built.values()) != 1:
+    if sum(isinstance(node, Sink) and node.keeps for node in built.values()) != 1:
         raise _Problem(("nodes",), "a graph needs exactly one sink that keeps frames", "add a node of kind 'hdf5'")
-    if sum(not node.accepts for node in built.values()) != 1:
+    if sum(node.inputs == (0, 0) for node in built.values()) != 1:
         raise _Problem(("nodes",), "a graph needs exactly one source", "have one node of kind 'stream'")
     _check_edges(graph, built)
     try:
@@ -216,32 +239,38 @@ def _check(graph: Graph) -> None:
 def _check_edges(graph: Graph, built: dict[str, Node]) -> None:
     seen: set[tuple[str, str]] = set()
     for at, edge in enumerate(graph.edges):
-        for key, name in (("from", edge.origin), ("to", edge.to)):
+        for key, name in (("from", edge.node), ("to", edge.to)):
             if name not in built:
                 raise _Problem(("edges", at, key), f"no node {name!r}", find_nearest(name, list(built)))
         if (edge.origin, edge.to) in seen:
             raise _Problem(("edges", at), f"edge {edge.origin} → {edge.to} stands twice", "keep one of them")
         seen.add((edge.origin, edge.to))
-        port = built[edge.origin].output
-        if port is None or port not in built[edge.to].accepts:
-            what = f"{edge.to!r} cannot take {'anything' if port is None else port} from {edge.origin!r}"
-            takes = ", ".join(built[edge.to].accepts) or "nothing"
-            raise _Problem(("edges", at), what, f"{edge.to!r} takes: {takes}")
+        _check_output(at, edge, built[edge.node].outputs)
+        if built[edge.to].inputs == (0, 0):
+            raise _Problem(("edges", at, "to"), f"{edge.to!r} is a source: it takes no input", "take this edge out")
+
+
+def _check_output(at: int, edge: EdgeSpec, outputs: tuple[str, ...]) -> None:
+    where = ("edges", at, "from")
+    if not outputs:
+        raise _Problem(where, f"{edge.node!r} is a sink: nothing comes out of it", "take this edge out")
+    if edge.output and edge.output not in outputs:
+        raise _Problem(where, f"{edge.node!r} has no output {edge.output!r}", find_nearest(edge.output, list(outputs)))
+    if not edge.output and outputs != ("out",):
+        raise _Problem(where, f"{edge.node!r} has several outputs", f"write {edge.node}.{outputs[0]}")
 
 
 def _check_inputs(graph: Graph, built: dict[str, Node], at: int, name: str) -> None:
-    ports = [built[edge.origin].output for edge in graph.inputs_of(name)]
-    for port, (least, most) in built[name].accepts.items():
-        if not least <= ports.count(port) <= most:
-            wanted = str(least) if least == most else f"{least} to {most}"
-            raise _Problem(
-                ("nodes", at),
-                f"node {name!r}: {wanted} input of {port} needed",
-                "mend the edges",
-                f"{ports.count(port)}",
-            )
-    if built[name].output is not None and not graph.outputs_of(name):
-        raise _Problem(("nodes", at), f"node {name!r}: nothing takes its {built[name].output}", "add an edge from it")
+    edges = graph.inputs_of(name)
+    least, most = built[name].inputs
+    if not least <= len(edges) <= most:
+        wanted = str(least) if least == most else f"{least} to {most}"
+        raise _Problem(("nodes", at), f"node {name!r}: it takes {wanted} inputs", "mend the edges", f"{len(edges)}")
+    names = [edge.input for edge in edges]
+    for twice in {each for each in names if names.count(each) > 1}:
+        raise _Problem(("nodes", at), f"node {name!r}: two inputs are called {twice!r}", "give one an 'as' of its own")
+    if built[name].outputs and not graph.outputs_of(name):
+        raise _Problem(("nodes", at), f"node {name!r}: nothing takes what it puts out", "add an edge from it")
 
 
 def _explain(

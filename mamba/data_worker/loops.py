@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from abc import ABC, abstractmethod
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import zmq
@@ -18,14 +18,21 @@ import zmq
 from mamba.data_worker.edges import EdgePlan, InEdge, OutEdge
 from mamba.data_worker.frame import Block, End
 from mamba.data_worker.ledger import RangeSet
-from mamba.data_worker.nodes import ACKNOWLEDGE_EVERY_S, Item, Node, Sink
+from mamba.data_worker.nodes import ACKNOWLEDGE_EVERY_S, Item, Node, Numbered, Result, Sink
 from mamba.data_worker.reports import Reporter, dump_error
+from mamba.data_worker.sources.stream import BlockOrder
 from mamba.data_worker.stream import FrameReceiver
 from mamba.errors import MambaError, NodeFailed, StreamBroken
 
 _POLL_S = 0.1
 _REPORT_EVERY_S = 0.05
 _CONNECT_S = 10.0
+
+
+def number_rows(result: Result, first: int) -> dict[str, Numbered]:
+    """What a node gave, by output, with numbers: those of the item that begins with `first` where it gave none."""
+    given = result if isinstance(result, dict) else {} if result is None else {"out": result}
+    return {name: rows if isinstance(rows, Numbered) else Numbered(first, rows) for name, rows in given.items()}
 
 
 class NodeLoop(threading.Thread, ABC):
@@ -123,7 +130,7 @@ class SourceLoop(NodeLoop):
         self._receiver = receiver
         self._held: dict[int, int] = {}  # block → readers that still look at it
         self._blocks: dict[int, Block] = {}
-        self._fresh = RangeSet()
+        self._fresh, self._order = RangeSet(), BlockOrder()
         self._first_at = self._reported = 0.0
 
     def connect(self) -> None:
@@ -169,11 +176,10 @@ class SourceLoop(NodeLoop):
 
     def _forward(self, block: Block) -> None:
         self._first_at = self._first_at or time.monotonic()
-        data = self.node.process(Item(block, self._receiver.frames(block), "detector"))
+        self._order.check(block)
         duplicates = block.count - self._fresh.add(block.first, block.count)
         if duplicates:
             self.reporter.send("repeated", count=duplicates)
-        assert data is not None
         self._held[block.block], self._blocks[block.block] = len(self.outs), block
         for out in self.outs:
             given_up = out.put(block)
@@ -222,7 +228,7 @@ class StepLoop(NodeLoop):
     def connect(self) -> None:
         """Connect to the origins of all inputs."""
         for plan in self._plans:
-            self._ins[plan.origin] = InEdge.connect(plan.endpoint, token=plan.token, timeout_s=_CONNECT_S)
+            self._ins[plan.input] = InEdge.connect(plan.endpoint, token=plan.token, timeout_s=_CONNECT_S)
         self._open = set(self._ins)
 
     def work(self) -> None:
@@ -267,11 +273,12 @@ class StepLoop(NodeLoop):
 
     def _process(self, name: str, block: Block) -> None:
         edge = self._ins[name]
-        rows = self.node.process(Item(block, edge.frames(block), name))
+        result = self.node.process(Item(block.first, {name: edge.frames(block)}, block.time))
         edge.release(block)
-        if rows is not None:
+        for output, (first, rows) in number_rows(result, block.first).items():
             for out in self.outs:
-                out.put(block, rows)
+                if out.plan.output == output:
+                    out.put(replace(block, first=first, count=len(rows)), rows)
 
     def _flush_in_time(self) -> None:
         if isinstance(self.node, Sink) and time.monotonic() - self._flushed > ACKNOWLEDGE_EVERY_S:

@@ -7,11 +7,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from mamba.data_worker.edges import EdgePlan, OutEdge
-from mamba.data_worker.frame import DataFormat
+from mamba.data_worker.edges import EdgePlan, OutEdge, format_messages
 from mamba.data_worker.graph import NodeSpec, build_node
 from mamba.data_worker.loops import NodeLoop, SourceLoop, StepLoop
-from mamba.data_worker.nodes import Job, Sink
+from mamba.data_worker.nodes import Flow, Job, Sink
 from mamba.data_worker.reports import Reporter, dump_error
 from mamba.data_worker.stream import FrameReceiver
 from mamba.errors import MambaError
@@ -42,17 +41,20 @@ class GroupWorker:
 
     def _make_loop(self, plan: dict[str, Any], order: dict[str, Any]) -> NodeLoop:
         node = build_node(NodeSpec.model_validate(plan["spec"]))
-        inputs = {name: DataFormat.load(text) for name, text in plan["inputs"].items()}
+        inputs = {name: Flow.load(raw) for name, raw in plan["inputs"].items()}
         ins = [EdgePlan(**edge) for edge in plan["ins"]]
         node.plan(inputs)
+        job = Job(**{**order["job"], "file": Path(order["job"]["file"])})
+        reporter = Reporter(order["control"], node.name)
         if not ins:
             receiver = FrameReceiver(order["endpoint"], order["data_format"])
             outs = [OutEdge(EdgePlan(**edge), receiver.format) for edge in plan["outs"]]
-            return SourceLoop(node, Reporter(order["control"], node.name), outs, receiver)
-        if isinstance(node, Sink):
-            node.open(Job(**{**order["job"], "file": Path(order["job"]["file"])}), inputs)
-        outs = [OutEdge(EdgePlan(**edge), DataFormat.load(plan["output"])) for edge in plan["outs"]]
-        return StepLoop(node, Reporter(order["control"], node.name), outs, ins)
+            return SourceLoop(node, reporter, outs, receiver)
+        node.open(job, inputs)
+        flows = {name: Flow.load(raw) for name, raw in plan["outputs"].items()}
+        edges = [EdgePlan(**edge) for edge in plan["outs"]]
+        outs = [OutEdge(edge, format_messages(flows[edge.output])) for edge in edges]
+        return StepLoop(node, reporter, outs, ins)
 
     def start(self) -> str:
         """Let the nodes run."""

@@ -22,7 +22,7 @@ def ring() -> Iterator[Ring]:
 
 
 def connect(folder: Path, ring: Ring, policy: Policy) -> tuple[OutEdge, InEdge]:
-    plan = EdgePlan("camera", "file", policy, f"ipc://{folder}/e", "token", counted=True)
+    plan = EdgePlan("camera", "out", "file", "camera", policy, f"ipc://{folder}/e", "token", counted=True)
     out = OutEdge(plan, DataFormat((32, 64), "uint16", "ring", 1, SLOTS, ring.name))
     inward = InEdge(f"ipc://{folder}/e", DataFormat((32, 64), "uint16", "ring", 1, SLOTS, ring.name, "token").dump())
     deadline = time.monotonic() + 3

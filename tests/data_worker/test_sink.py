@@ -8,30 +8,29 @@ import h5py
 import numpy as np
 import pytest
 
-from mamba.data_worker.frame import Block, DataFormat
-from mamba.data_worker.nodes import Item, Job
+from mamba.data_worker.nodes import Flow, Item, Job
 from mamba.data_worker.sinks.hdf5 import Hdf5Parameters, Hdf5Sink, recover
 from mamba.errors import GraphInvalid
 
-FORM = DataFormat((4, 6), "uint16", block_frames=4)
-ROWS = DataFormat((2,), "uint64", "zmq", 4, 64)
+FORM = Flow((4, 6), "uint16", 4)
+ROWS = Flow((2,), "uint64", 4, columns=("p", "q"))
 ACCOUNT = {"produced": 8, "written": 7, "missing": [[3, 3, "camera", "drop"]], "duplicates": 1, "reason": ""}
 
 
 def open_sink(path: Path, *, asked: int = 8) -> Hdf5Sink:
     sink = Hdf5Sink("file", Hdf5Parameters(spare_mib=1))
-    sink.open(Job(1, asked, path, "D.camera", "graph", {"a": 1}, {"sums": ["p", "q"]}), {"camera": FORM, "sums": ROWS})
+    sink.open(Job(1, asked, path, "D.camera", "graph", {"a": 1}), {"camera": FORM, "sums": ROWS})
     return sink
 
 
 def frames(first: int, count: int) -> Item:
     data = np.arange(first, first + count, dtype=np.uint16)[:, None, None] * np.ones((1, 4, 6), np.uint16)
-    return Item(Block(1, 0, first, count), data, "camera")
+    return Item(first, {"camera": data})
 
 
 def rows(first: int, count: int) -> Item:
     data = np.stack([np.arange(first, first + count), np.full(count, 9)], axis=1).astype(np.uint64)
-    return Item(Block(1, 0, first, count), data, "sums")
+    return Item(first, {"sums": data})
 
 
 def test_rows_follow_their_frames_whatever_comes_first(tmp_path: Path) -> None:
@@ -100,5 +99,5 @@ def test_a_killed_writer_leaves_everything_acknowledged(tmp_path: Path) -> None:
 
 
 def test_a_node_must_not_take_a_dataset_s_name() -> None:
-    with pytest.raises(GraphInvalid, match="node 'frames'"):
+    with pytest.raises(GraphInvalid, match="has a dataset 'frames'"):
         Hdf5Sink("file", Hdf5Parameters()).plan({"frames": FORM})

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from mamba.data_worker.frame import DataFormat
-from mamba.data_worker.nodes import Item, Node, NodeParameters
+from mamba.data_worker.nodes import Flow, Item, Node, NodeParameters
 from mamba.errors import GraphInvalid
 
 _TALLEST = 65537
@@ -44,8 +43,6 @@ class RegionSums(Node):
     """One column per region: the sum of its pixels in counts, exact in unsigned 64 bits."""
 
     takes = RegionSumsParameters
-    accepts = {"frames": (1, 1)}  # noqa: RUF012  # declared ClassVar in Node
-    output = "table"
 
     @property
     def regions(self) -> tuple[Region, ...]:
@@ -53,13 +50,11 @@ class RegionSums(Node):
         assert isinstance(self.parameters, RegionSumsParameters)
         return self.parameters.regions
 
-    def name_columns(self) -> list[str]:
-        """The regions' names."""
-        return [region.name for region in self.regions]
-
-    def plan(self, inputs: dict[str, DataFormat]) -> DataFormat | None:
+    def plan(self, inputs: dict[str, Flow]) -> Flow:
         """One row of sums per frame; every region must lie inside the frame."""
         frames = next(iter(inputs.values()))
+        if len(frames.shape) != 2:
+            raise GraphInvalid(f"node {self.name!r}: it sums regions of images", seen=f"shape {frames.shape}")
         height, width = frames.shape
         if np.dtype(frames.dtype).kind != "u" or np.dtype(frames.dtype).itemsize > 2:
             raise GraphInvalid(
@@ -74,11 +69,12 @@ class RegionSums(Node):
                     seen=f"x {region.x}+{region.width}, y {region.y}+{region.height} in {width} × {height} pixels",
                     remedy="move it inside, or change the camera's size",
                 )
-        return DataFormat((len(self.regions),), "uint64", "zmq", frames.block_frames, 64)
+        columns = tuple(region.name for region in self.regions)
+        return Flow((len(columns),), "uint64", frames.block_frames, units="counts", columns=columns)
 
     def process(self, item: Item) -> NDArray[Any]:
         """Sums of shape (count, regions), uint64."""
-        sums = np.empty((item.block.count, len(self.regions)), dtype=np.uint64)
+        sums = np.empty((item.count, len(self.regions)), dtype=np.uint64)
         for column, region in enumerate(self.regions):
             part = item.data[:, region.y : region.y + region.height, region.x : region.x + region.width]
             # 32-bit sums down the columns run in vector instructions; 64 bits only for the few that remain

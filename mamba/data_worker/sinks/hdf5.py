@@ -24,9 +24,8 @@ import h5py
 import numpy as np
 from pydantic import Field
 
-from mamba.data_worker.frame import DataFormat
 from mamba.data_worker.ledger import DatasetInfo, RangeSet
-from mamba.data_worker.nodes import Item, Job, NodeParameters, Sink
+from mamba.data_worker.nodes import Flow, Item, Job, NodeParameters, Sink
 from mamba.data_worker.sinks.writeback import Writeback
 from mamba.errors import DataError, DiskFull, GraphInvalid
 
@@ -46,16 +45,22 @@ class Hdf5Sink(Sink):
     """Writes frames in the order they come; row i of every dataset belongs to frame_number[i]."""
 
     takes = Hdf5Parameters
-    accepts = {"frames": (1, 1), "table": (0, 16)}  # noqa: RUF012  # declared ClassVar in Node
+    inputs = (1, 17)
 
-    def plan(self, inputs: dict[str, DataFormat]) -> DataFormat | None:
-        """Any frames and tables will do, if their names leave /entry/data unambiguous."""
+    def plan(self, inputs: dict[str, Flow]) -> None:
+        """One input of images, any number of rows of numbers, with names that leave /entry/data unambiguous."""
         for name in inputs:
             if name in _RESERVED:
-                raise GraphInvalid(f"node {name!r}: the file has a dataset of that name", remedy="rename the node")
-        return None
+                raise GraphInvalid(f"node {self.name!r}: the file has a dataset {name!r}", remedy="rename that node")
+        images = [name for name, flow in inputs.items() if len(flow.shape) == 2]
+        if len(images) != 1:
+            raise GraphInvalid(
+                f"node {self.name!r}: it needs one input of frames",
+                seen=", ".join(images) or "none",
+                remedy="mend the edges",
+            )
 
-    def open(self, job: Job, inputs: dict[str, DataFormat]) -> None:
+    def open(self, job: Job, inputs: dict[str, Flow]) -> None:
         """Make the file.
 
         Raises:
@@ -71,8 +76,8 @@ class Hdf5Sink(Sink):
         config.incr_mode = config.flash_incr_mode = config.decr_mode = 0
         config.evictions_enabled = False
         self._file.id.set_mdc_config(config)
-        self._tables = {name: form for name, form in inputs.items() if name in job.columns}
-        self._form = next(form for name, form in inputs.items() if name not in job.columns)
+        self._tables = {name: flow for name, flow in inputs.items() if len(flow.shape) != 2}
+        self._form = next(flow for name, flow in inputs.items() if len(flow.shape) == 2)
         # a slip of the keyboard may ask for 10^12 frames: the tables grow when that many really come
         at_first = min(max(job.frames, _ROWS), _ROWS_AT_FIRST)
         self._rows = np.full(at_first, -1, dtype=np.int64)  # frame number → row
@@ -107,7 +112,7 @@ class Hdf5Sink(Sink):
         self._small["frame_number"].attrs["long_name"] = "frame number"
         for name, form in self._tables.items():
             table = self._small[name] = _create_rows(data, name, np.float64, form.shape)
-            table.attrs.update({"units": "counts", "long_name": name, "columns": job.columns[name]})
+            table.attrs.update({"units": form.units, "long_name": name, "columns": list(form.columns)})
         mdw = entry.create_group("mdw")
         mdw.attrs.update({"NX_class": "NXcollection", "arm": job.arm, "device": job.device, "frames_asked": job.frames})
         mdw["graph"] = job.graph
@@ -119,7 +124,7 @@ class Hdf5Sink(Sink):
         Raises:
             DiskFull: there is no room for the block; nothing of it was written.
         """
-        self._make_room(item.block.last + 1)
+        self._make_room(item.last + 1)
         if item.source in self._tables:
             self._take_rows(item)
         else:
@@ -135,7 +140,7 @@ class Hdf5Sink(Sink):
                 self._values[name] = np.append(values, np.full((more, *values.shape[1:]), np.nan), axis=0)
 
     def _take_rows(self, item: Item) -> None:
-        first, end = item.block.first, item.block.last + 1
+        first, end = item.first, item.last + 1
         self._values[item.source][first:end] = item.data
         rows = self._rows[first:end]
         written = rows[rows >= 0]
@@ -144,9 +149,9 @@ class Hdf5Sink(Sink):
 
     def _take_frames(self, item: Item) -> None:
         self._check_space(item.data.nbytes)
-        self._frames.id.set_extent((self._count + item.block.count, *self._form.shape))
+        self._frames.id.set_extent((self._count + item.count, *self._form.shape))
         origin = (0,) * len(self._form.shape)
-        for number, frame in enumerate(item.data, item.block.first):
+        for number, frame in enumerate(item.data, item.first):
             if self._rows[number] >= 0:
                 continue  # it came again: the first one stays
             try:

@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from numpy.typing import NDArray
-
-from mamba.data_worker.frame import DataFormat
-from mamba.data_worker.nodes import Item, Node
+from mamba.data_worker.frame import Block
+from mamba.data_worker.nodes import Flow, Item, Node
 from mamba.errors import StreamBroken
 
 
 class StreamSource(Node):
     """Passes on the blocks of one arm; refuses those of another, and a stream that lost a block."""
 
-    output = "frames"
+    inputs = (0, 0)
 
-    def __init__(self, name: str, parameters: Any) -> None:
-        super().__init__(name, parameters)
-        self._arm: int | None = None
-        self._next = 0
-
-    def plan(self, inputs: dict[str, DataFormat]) -> DataFormat | None:
+    def plan(self, inputs: dict[str, Flow]) -> Flow:
         """What the detector sends goes out as it is."""
         return inputs["detector"]
 
-    def process(self, item: Item) -> NDArray[Any]:
-        """Check the block's numbers; the frames stay where they are.
+    def process(self, item: Item) -> None:
+        """Not used: the frames stay where they are."""
+
+
+class BlockOrder:
+    """Checks that a stream loses no block."""
+
+    def __init__(self) -> None:
+        self._arm: int | None = None
+        self._next = 0
+
+    def check(self, block: Block) -> None:
+        """Take the next block's numbers.
 
         Raises:
             StreamBroken: a block of another arm, or not the next one.
         """
-        block = item.block
         self._arm = block.arm if self._arm is None else self._arm
         if block.arm != self._arm or block.block != self._next:
             raise StreamBroken(
@@ -40,4 +41,3 @@ class StreamSource(Node):
                 remedy="arm the detector again",
             )
         self._next += 1
-        return item.data

@@ -1,0 +1,59 @@
+"""Which kinds of nodes a graph may name: ours, and those of installed packages.
+
+A package adds its own by entry points of the group `mamba.nodes`::
+
+    [project.entry-points."mamba.nodes"]
+    our_correction = "our_package.nodes:OurCorrection"
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from importlib.metadata import entry_points
+
+from mamba.data_worker.nodes import Node
+from mamba.errors import GraphInvalid, find_nearest
+
+GROUP = "mamba.nodes"
+
+_OURS = {
+    "stream": "mamba.data_worker.sources.stream:StreamSource",
+    "region_sums": "mamba.data_worker.processors.region_sums:RegionSums",
+    "hdf5": "mamba.data_worker.sinks.hdf5:Hdf5Sink",
+}
+
+
+@functools.cache
+def _find_installed() -> dict[str, str]:
+    return {point.name: point.value for point in entry_points(group=GROUP)}
+
+
+def _table() -> dict[str, str]:
+    return {**_find_installed(), **_OURS}
+
+
+def list_kinds() -> list[str]:
+    """All kinds a graph may name; ours win over a package's of the same name."""
+    return sorted(_table())
+
+
+def find_kind(kind: str) -> type[Node]:
+    """The class of a kind; loaded when first asked for, so that a graph without files needs no HDF5.
+
+    Raises:
+        GraphInvalid: no such kind (names the nearest), or its package cannot be loaded.
+    """
+    if kind not in _table():
+        raise GraphInvalid(f"node kind {kind!r}: unknown", remedy=find_nearest(kind, list_kinds()))
+    place = _table()[kind]
+    module, _, name = place.partition(":")
+    try:
+        cls = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise GraphInvalid(
+            f"node kind {kind!r}: cannot be loaded from {place}", seen=str(error), remedy="mend or remove its package"
+        ) from None
+    if not (isinstance(cls, type) and issubclass(cls, Node)):
+        raise GraphInvalid(f"node kind {kind!r}: {place} is not a node", remedy="derive it from nodes.Node")
+    return cls
