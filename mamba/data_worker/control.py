@@ -13,7 +13,6 @@ Ray starts with the first `arm` and ends with `shutdown_ray`.
 from __future__ import annotations
 
 import json
-import secrets
 import shutil
 import tempfile
 import threading
@@ -23,18 +22,29 @@ from pathlib import Path
 from typing import Any
 
 from mamba.config import read_environment
-from mamba.data_worker.edges import EdgePlan
-from mamba.data_worker.frame import DataFormat
-from mamba.data_worker.graph import Graph, build_node, load_graph, plan_flows
-from mamba.data_worker.ledger import DatasetInfo, Ledger, MissingRange
-from mamba.data_worker.nodes import Flow, Job, Sink
+from mamba.data_worker.graph import Graph, load_graph
+from mamba.data_worker.kinds import find_kind
+from mamba.data_worker.ledger import Account, DatasetInfo, Ledger, MissingRange
+from mamba.data_worker.nodes import Job
+from mamba.data_worker.planning import Detector, plan_arm
 from mamba.data_worker.reports import load_error
 from mamba.data_worker.runner import Runner
-from mamba.data_worker.supervisor import Account, Progress, Supervisor
-from mamba.errors import DataError, MambaError, NodeFailed
+from mamba.data_worker.sources.stream import StreamSource
+from mamba.data_worker.supervisor import Actions, Progress, Supervisor
+from mamba.errors import DataError, GraphInvalid, MambaError, NodeFailed
 from mamba.wire.notices import publish
 
-__all__ = ["Armed", "DatasetInfo", "Ledger", "MissingRange", "Progress", "arm", "load_graph", "shutdown_ray"]
+__all__ = [
+    "Armed",
+    "DatasetInfo",
+    "Detector",
+    "Ledger",
+    "MissingRange",
+    "Progress",
+    "arm",
+    "load_graph",
+    "shutdown_ray",
+]
 
 _READY_S = 20.0
 _ABORT_S = 40.0
@@ -47,33 +57,25 @@ class Armed:
     """A graph that runs, or ran; made by `arm`."""
 
     def __init__(
-        self,
-        graph: Graph,
-        job: Job,
-        *,
-        endpoint: str,
-        detector: DataFormat,
-        folder: Path,
-        end_detector: Callable[[], int | None],
+        self, graph: Graph, job: Job, detectors: dict[str, Detector], end_detector: Callable[[], int | None]
     ) -> None:
         self.graph, self.job = graph, job
-        self._folder = folder
-        self._orders = _plan_orders(graph, job, detector, folder)
-        for order in self._orders.values():
-            order["endpoint"] = endpoint
-        sink = next(node.name for node in graph.nodes if isinstance(build_node(node), Sink))
-        self._supervisor = Supervisor(
-            endpoint=_control_endpoint(folder),
-            nodes=[node.name for node in graph.nodes],
-            source=graph.order()[0],
-            sink=sink,
-            file=job.file,
-            frames=job.frames,
+        self._replacing = threading.Lock()
+        self._folder = _make_folder()
+        try:
+            self._plan = plan_arm(graph, job, detectors, self._folder)
+        except MambaError:
+            self._remove_folder()
+            raise
+        actions = Actions(
             recover=self._recover,
             end_detector=end_detector,
+            replace=self._replace,
+            kill=_runner.kill,
             on_progress=self._publish,
             on_end=self._free_actors,
         )
+        self._supervisor = Supervisor(self._plan, actions)
 
     def start(self) -> None:
         """Prepare and start all nodes; returns when every edge stands.
@@ -83,20 +85,19 @@ class Armed:
         """
         prepared: list[str] = []
         try:
-            for group, order in self._orders.items():
+            for group, order in self._plan.orders.items():
                 answer = _runner.call(group, "prepare", json.dumps(order))
                 if answer["err"]:
                     raise load_error(answer)
                 prepared.append(group)
         except MambaError:
-            self._supervisor.withdraw()
             for group in prepared:
                 _runner.call(group, "discard")
-            self._remove_folder()
+            self.withdraw()
             raise
         self._supervisor.start()
         try:
-            for group in self._orders:
+            for group in self._plan.orders:
                 _runner.call(group, "start")
         except NodeFailed:
             self._supervisor.abort("not started")
@@ -107,6 +108,11 @@ class Armed:
         if self._supervisor.done.wait(0) or not self._supervisor.ready.is_set():
             self._supervisor.done.wait(_ABORT_S)
             raise self._supervisor.failure or NodeFailed(f"graph {self.graph.name}: not ready within {_READY_S:g} s")
+
+    def withdraw(self) -> None:
+        """Leave nothing of an arm that never began."""
+        self._supervisor.withdraw()
+        self._remove_folder()
 
     @property
     def done(self) -> bool:
@@ -168,14 +174,31 @@ class Armed:
             self._supervisor.done.wait(_ABORT_S)
         self._supervisor.join(_ABORT_S)
 
-    def _recover(self, account: Account) -> dict[str, DatasetInfo]:
+    def _replace(self, group: str) -> None:
+        with self._replacing:
+            if not _runner.running or _runner.find_dead_parts():
+                raise NodeFailed(
+                    f"group {group}: its actor died, and Ray with it",
+                    remedy="look at the memory and at the kernel's log; acquire again, it starts anew",
+                )
+            _runner.kill(group)
+            _runner.start_groups(list(self._plan.orders))
+            order = self._plan.orders[group]
+            text = json.dumps({**order, "job": {**order["job"], "resume": True}})
+            answer = _runner.call(group, "prepare", text)
+            if answer["err"]:
+                raise load_error(answer)
+            _runner.call(group, "start")
+
+    def _recover(self, file: Path, account: Account) -> dict[str, DatasetInfo]:
         # imported here: a console that never sees a writer die needs no HDF5 for it
         from mamba.data_worker.sinks.hdf5 import recover
 
-        return recover(self.job.file, account)
+        return recover(file, account)
 
     def _publish(self, progress: Progress) -> None:
-        fields = {key: value for key, value in asdict(progress).items() if key != "state"}
+        fields = asdict(progress)
+        del fields["state"]
         publish("mdw/progress", device=self.job.device, arm=self.job.arm, **fields)
 
     def _publish_done(self) -> None:
@@ -190,14 +213,14 @@ class Armed:
                 "seconds": ledger.seconds,
                 "files": [str(file) for file in ledger.files],
                 "reason": ledger.reason,
+                "notes": list(ledger.notes),
             }
         error = f"{failure.code}: {failure.what}" if failure else ""
         publish("mdw/done", device=self.job.device, arm=self.job.arm, error=error, **account)
 
     def _free_actors(self, dead: set[str]) -> None:
-        lost = {self.graph.group_of(node) for node in dead}
-        for group in self._orders:
-            if group in lost or not _await_finish(group):
+        for group in self._plan.orders:
+            if group in dead or not _await_finish(group):
                 _runner.kill(group)
         self._remove_folder()
         self._publish_done()
@@ -217,6 +240,7 @@ def arm(
     device: str = "",
     metadata: dict[str, Any] | None = None,
     end_detector: Callable[[], int | None] = lambda: None,
+    others: dict[str, Detector] | None = None,
 ) -> Armed:
     """Make a graph ready for a detector that is armed; returns when every node is.
 
@@ -231,6 +255,7 @@ def arm(
         metadata: JSON-able facts about the run, kept in the file.
         end_detector: called from another thread when the graph failed: ends the detector and returns how many frames it
             had produced, so that the ledger names those that no node ever saw; None where it cannot be asked.
+        others: further detectors, by the name of the stream source that takes them; `endpoint` is the first's.
 
     Raises:
         GraphInvalid: the graph does not fit what the camera sends.
@@ -238,16 +263,26 @@ def arm(
         DataError: the file cannot be made, or Ray does not start.
         NodeFailed: a node does not come up.
     """
-    detector = DataFormat.load(data_format)
     job = Job(arm_id, frames, file.absolute(), device, graph.dump_yaml(), metadata or {})
-    _plan(graph, detector)
+    detectors = {_find_stream(graph): Detector(endpoint, data_format), **(others or {})}
+    armed = Armed(graph, job, detectors, end_detector)
     with _busy:
-        _runner.start_groups(sorted({graph.group_of(node.name) for node in graph.nodes}))
-        armed = Armed(
-            graph, job, endpoint=endpoint, detector=detector, folder=_make_folder(), end_detector=end_detector
-        )
+        try:
+            _runner.start_groups(sorted({graph.group_of(node.name) for node in graph.nodes}))
+        except MambaError:
+            armed.withdraw()
+            raise
         armed.start()
     return armed
+
+
+def _find_stream(graph: Graph) -> str:
+    for spec in graph.nodes:
+        if issubclass(find_kind(spec.kind), StreamSource):
+            return spec.name
+    raise GraphInvalid(
+        f"graph {graph.name}: no node takes the detector's stream", remedy="have one node of kind 'stream'"
+    )
 
 
 def shutdown_ray() -> None:
@@ -268,52 +303,3 @@ def _make_folder() -> Path:
     return Path(
         tempfile.mkdtemp(prefix="mamba-mdw-" if not base.is_dir() else "m", dir=base if base.is_dir() else None)
     )
-
-
-def _control_endpoint(folder: Path) -> str:
-    return f"ipc://{folder}/c"
-
-
-def _plan(graph: Graph, detector: DataFormat) -> dict[str, dict[str, Flow]]:
-    return plan_flows(graph, {graph.order()[0]: Flow.of(detector)})
-
-
-def _plan_orders(graph: Graph, job: Job, detector: DataFormat, folder: Path) -> dict[str, dict[str, Any]]:
-    """What each group's actor is told, in the order in which their ends of edges must be made."""
-    flows = _plan(graph, detector)
-    nodes = {node.name: build_node(node) for node in graph.nodes}
-    plans = [
-        EdgePlan(
-            edge.node,
-            edge.output or "out",
-            edge.to,
-            edge.input,
-            edge.policy,
-            f"ipc://{folder}/e{number}",
-            secrets.token_hex(16),
-            counted=isinstance(nodes[edge.to], Sink) and nodes[edge.node].inputs == (0, 0),
-        )
-        for number, edge in enumerate(graph.edges)
-    ]
-    orders: dict[str, dict[str, Any]] = {}
-    for name in graph.order():
-        order = orders.setdefault(
-            graph.group_of(name),
-            {
-                "control": _control_endpoint(folder),
-                "data_format": detector.dump(),
-                "job": {**asdict(job), "file": str(job.file)},
-                "nodes": [],
-            },
-        )
-        inputs = {plan.input: flows[plan.origin][plan.output] for plan in plans if plan.to == name}
-        order["nodes"].append(
-            {
-                "spec": graph.node(name).model_dump(mode="json"),
-                "inputs": {n: asdict(f) for n, f in (inputs or {"detector": Flow.of(detector)}).items()},
-                "outputs": {n: asdict(f) for n, f in flows[name].items()},
-                "ins": [asdict(plan) for plan in plans if plan.to == name],
-                "outs": [asdict(plan) for plan in plans if plan.origin == name],
-            }
-        )
-    return orders

@@ -1,35 +1,53 @@
 """Edges between the nodes of a graph: one interface, whatever carries the blocks.
 
-`OutEdge.put` at the origin, `InEdge.receive` and `release` at the reader. Between processes of one host a block of
-frames is a descriptor: every reader looks at the same slot of the detector's ring, and the slot goes back to the
-detector when all of them have released it. A table's rows are small and travel in the message. Credits are slots: a
-branch that may drop can never hold more than its share of them.
+A *port* is one output of a node with all edges that leave it; at the reader's end stands an `InEdge` with `receive`,
+`frames` and `release`. On one host a block of frames is a descriptor: all readers look at the same slot, of the
+detector's ring or of the node's own, and the slot is free again when all of them have released it. Small rows travel
+in the message. Credits are slots: a branch that may drop can never hold more than its share of them.
+
+A reader releases a block when everything that was made of it is safe, in the file or with the readers further on. So a
+slot of the detector stays until its frames are acknowledged, and whoever dies on the way finds them again.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mamba.data_worker.frame import Block, BlockType, DataFormat, End
 from mamba.data_worker.graph import Policy
-from mamba.data_worker.link import LinkSender
-from mamba.data_worker.nodes import Flow
+from mamba.data_worker.link import LinkSender, Payload, Socket
+from mamba.data_worker.nodes import Flow, Rows
+from mamba.data_worker.ring import Ring
 from mamba.data_worker.stream import FrameReceiver
 
-_FEWEST_SLOTS, _MOST_SLOTS = 4, 64
-_MESSAGES_BYTES = 32 * 2**20
+_IN_MESSAGE_BYTES = 64 * 2**10
+"""Largest block that travels in a message; above, copying it once into a ring is cheaper."""
+
+GivenUp = tuple["EdgePlan", Block]
+"""A block that an edge lost."""
 
 InEdge = FrameReceiver
-"""The reader's end: `receive`, `frames`, `release`; over TCP it copies into a ring of its own."""
+"""The reader's end: `receive`, `frames`, `release`; what comes in messages it copies into a ring of its own."""
 
 
 @dataclass(frozen=True)
 class EdgePlan:
-    """What both ends of an edge have to know; `counted`: a block lost here is missing in the file."""
+    """What both ends of an edge have to know.
+
+    Attributes:
+        origin, output: the node it leaves, and by which output.
+        to, input: the node it enters, and as what.
+        policy: what happens when the reader is behind.
+        endpoint, token: of the link.
+        credits: how many blocks may be under way on the way from the source to here.
+        needed: a file depends on the reader; without it the graph goes on when the reader is gone.
+        complete: no edge from the source to here drops anything.
+    """
 
     origin: str
     output: str
@@ -38,7 +56,9 @@ class EdgePlan:
     policy: Policy
     endpoint: str
     token: str
-    counted: bool
+    credits: int
+    needed: bool = True
+    complete: bool = True
 
     @property
     def name(self) -> str:
@@ -46,88 +66,218 @@ class EdgePlan:
         return f"{self.origin} → {self.to}"
 
 
-def format_messages(flow: Flow) -> DataFormat:
-    """How a flow travels inside the messages of an edge."""
-    block_bytes = max(1, flow.block_frames * flow.row_bytes)
-    slots = min(_MOST_SLOTS, max(_FEWEST_SLOTS, _MESSAGES_BYTES // block_bytes))
-    return DataFormat(flow.shape, flow.dtype, "zmq", flow.block_frames, slots)
+def format_port(flow: Flow, credits_: int) -> tuple[DataFormat, Ring | None]:
+    """How a flow travels between processes, and the ring it needs for that.
+
+    Raises:
+        DataError: /dev/shm has no room for the ring.
+    """
+    form = DataFormat(flow.shape, flow.dtype, "zmq", flow.block_frames, credits_)
+    if form.slot_bytes <= _IN_MESSAGE_BYTES:
+        return form, None
+    ring = Ring.create(slots=credits_, slot_bytes=form.slot_bytes)
+    return replace(form, transport="ring", ring=ring.name), ring
 
 
 class OutEdge:
-    """The origin's end of an edge.
-
-    Args:
-        plan: the edge.
-        form: what it carries. With a ring the blocks' slots are the ring's; else the edge numbers its own.
-    """
+    """The origin's end of one edge."""
 
     def __init__(self, plan: EdgePlan, form: DataFormat) -> None:
         self.plan = plan
-        self._link = LinkSender(plan.endpoint, replace(form, token=plan.token))
-        self._shares_ring = form.transport == "ring"
-        self._free = deque(range(form.slots))
+        self.sent = self.given_up = 0
+        self.link = LinkSender(plan.endpoint, replace(form, token=plan.token), resends=plan.policy == "wait")
         self._share = {"wait": form.slots, "drop": max(1, form.slots // 4), "latest": 1}[plan.policy]
-        self._waiting: tuple[Block, NDArray[np.generic] | None] | None = None
+        self._waiting: tuple[Block, Payload | None] | None = None
         self._end: End | None = None
 
     @property
-    def link(self) -> LinkSender:
-        """The connection, for a poller."""
-        return self._link
+    def _left(self) -> bool:
+        """The reader is gone, and nobody misses it."""
+        return self.link.broken and not (self.plan.needed and self.plan.policy == "wait")
 
     @property
     def ready(self) -> bool:
         """Another `put` would find room, or needs none."""
-        return self.plan.policy != "wait" or self._has_room
+        return self.plan.policy != "wait" or self._left or self._has_room
 
     @property
     def _has_room(self) -> bool:
-        return self._link.connected and self._link.under_way < self._share
+        return self.link.connected and self.link.under_way < self._share
 
     @property
     def finished(self) -> bool:
-        """The end was sent, or nobody is there to take it."""
-        return self._link.broken or (self._end is None and self._waiting is None)
+        """The reader has the end and holds nothing any more, or nobody is there to take it."""
+        if self.link.broken:
+            return True
+        return self._end is None and self._waiting is None and not (self.plan.policy == "wait" and self.link.under_way)
 
-    def put(self, block: Block, rows: NDArray[np.generic] | None = None) -> Block | None:
+    def put(self, block: Block, payload: Payload | None = None) -> Block | None:
         """Hand over a block; returns the block that was given up for it, None when nothing was.
 
         With `wait`, put only when `ready`.
         """
         if self._has_room:
-            self._send(block, rows)
+            self._send(block, payload)
             return None
-        if self.plan.policy == "latest":
-            old, self._waiting = self._waiting, (block, rows)
-            return old[0] if old else None
-        return block
+        given_up: Block | None = block
+        if self.plan.policy == "latest" and not self.link.broken:
+            old, self._waiting = self._waiting, (block, payload)
+            given_up = old[0] if old else None
+        self.given_up += given_up.count if given_up else 0
+        return given_up
 
-    def _send(self, block: Block, rows: NDArray[np.generic] | None) -> None:
-        if self._shares_ring:
-            self._link.send(block)
-            return
-        assert rows is not None
-        own = replace(block, slot=self._free.popleft(), type=BlockType.POINTS)
-        self._link.send(own, rows.tobytes())
+    def _send(self, block: Block, payload: Payload | None) -> None:
+        self.link.send(block, payload)
+        self.sent += block.count
 
     def collect(self) -> list[Block]:
         """Take what the reader released; sends what waited for that."""
-        released = self._link.collect(0.0)
-        if not self._shares_ring:
-            self._free.extend(block.slot for block in released)
-        if self._waiting is not None and self._has_room:
-            (block, rows), self._waiting = self._waiting, None
-            self._send(block, rows)
-        if self._end is not None and self._waiting is None and self._link.connected:
-            self._link.send_end(self._end)
+        released = self.link.collect(0.0)
+        if self._waiting is not None and (self._has_room or self.link.broken):
+            (block, payload), self._waiting = self._waiting, None
+            if self.link.broken:
+                released.append(block)
+            else:
+                self._send(block, payload)
+        if self._end is not None and self._waiting is None and self.link.connected:
+            self.link.send_end(self._end)
             self._end = None
         return released
 
     def end(self, end: End) -> None:
-        """Say that the arm is over, after everything that waits."""
+        """Say that the arm is over, after everything that waits: with the next `collect`."""
         self._end = end
-        self.collect()
 
     def close(self) -> None:
         """Close; idempotent."""
-        self._link.close()
+        self.link.close()
+
+
+@dataclass
+class _Held:
+    """A block that readers still look at."""
+
+    key: Any
+    slot: int | None
+    readers: int
+
+
+class Port:
+    """One output of a node, with the edges that leave it.
+
+    Args:
+        plans: the edges.
+        form: what it carries.
+        ring: where rows are put before they leave; None: they travel in messages, or `form` names the detector's ring
+            and the blocks' slots are that ring's.
+    """
+
+    def __init__(self, plans: Iterable[EdgePlan], form: DataFormat, ring: Ring | None = None) -> None:
+        self.form, self._ring = form, ring
+        self.edges = [OutEdge(plan, form) for plan in plans]
+        self._forwards = form.transport == "ring" and ring is None
+        self._free = deque(range(form.slots))
+        self._held: dict[int, _Held] = {}
+        self._through: list[Any] = []
+        self._number = 0
+
+    @property
+    def sockets(self) -> list[Socket]:
+        """For a poller."""
+        return [socket for edge in self.edges for socket in (edge.link.socket, edge.link.monitor)]
+
+    @property
+    def held(self) -> int:
+        """Blocks that readers still look at."""
+        return len(self._held)
+
+    @property
+    def ready(self) -> bool:
+        """Another `put` would find room on every edge."""
+        return (self._forwards or bool(self._free)) and all(edge.ready for edge in self.edges)
+
+    @property
+    def connected(self) -> bool:
+        """All readers are there."""
+        return all(edge.link.connected for edge in self.edges)
+
+    @property
+    def finished(self) -> bool:
+        """All readers have the end, and hold nothing that must not be lost."""
+        return all(edge.finished for edge in self.edges)
+
+    def forward(self, block: Block) -> list[GivenUp]:
+        """Hand on a block of the detector's ring; `collect` gives it back when all readers are through."""
+        return self._offer(block, None, _Held(block, None, len(self.edges)))
+
+    def put(self, block: Block, rows: Rows, key: Any) -> list[GivenUp]:
+        """Hand over rows, shape (block.count, *form.shape); `collect` gives `key` back when all readers are through."""
+        slot = self._free.popleft()
+        payload: Payload | None = None
+        if self._ring is None:
+            payload = np.ascontiguousarray(rows, dtype=self.form.dtype).tobytes()
+        else:
+            np.copyto(self._view(slot)[: block.count], rows, casting="same_kind")
+        return self._offer(self._number_block(block, slot), payload, _Held(key, slot, len(self.edges)))
+
+    def reserve(self) -> tuple[int, Rows]:
+        """A slot to fill in place, shape (block_frames, *form.shape); `commit` or `give_back` it."""
+        slot = self._free.popleft()
+        if self._ring is None:
+            return slot, np.empty((self.form.block_frames, *self.form.shape), self.form.dtype)
+        return slot, self._view(slot)
+
+    def give_back(self, slot: int) -> None:
+        """Nothing came for it."""
+        self._free.appendleft(slot)
+
+    def commit(self, block: Block, slot: int, rows: Rows) -> list[GivenUp]:
+        """Hand over a reserved slot that holds `rows`."""
+        payload = rows[: block.count].tobytes() if self._ring is None else None
+        return self._offer(self._number_block(block, slot), payload, _Held(None, slot, len(self.edges)))
+
+    def _view(self, slot: int) -> Rows:
+        assert self._ring is not None
+        return self.form.view(self._ring.slot(slot), self.form.block_frames)
+
+    def _number_block(self, block: Block, slot: int) -> Block:
+        self._number += 1
+        return replace(block, block=self._number, slot=slot, type=BlockType.POINTS)
+
+    def _offer(self, block: Block, payload: Payload | None, held: _Held) -> list[GivenUp]:
+        self._held[block.block] = held
+        lost = [(edge.plan, given_up) for edge in self.edges if (given_up := edge.put(block, payload)) is not None]
+        for _, given_up in lost:
+            self._let_go(given_up)
+        return lost
+
+    def _let_go(self, block: Block) -> None:
+        held = self._held[block.block]
+        held.readers -= 1
+        if held.readers:
+            return
+        del self._held[block.block]
+        if held.slot is not None:
+            self._free.append(held.slot)
+        if held.key is not None:
+            self._through.append(held.key)
+
+    def collect(self) -> list[Any]:
+        """Take what readers released; returns the keys of blocks that all of them are through with."""
+        for edge in self.edges:
+            for block in edge.collect():
+                self._let_go(block)
+        through, self._through = self._through, []
+        return through
+
+    def end(self, end: End) -> None:
+        """Say that the arm is over, after everything that waits: with the next `collect`."""
+        for edge in self.edges:
+            edge.end(end)
+
+    def close(self) -> None:
+        """Close the edges and free the ring; idempotent."""
+        for edge in self.edges:
+            edge.close()
+        if self._ring is not None:
+            self._ring.close()

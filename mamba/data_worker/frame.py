@@ -24,9 +24,11 @@ The conversation, frames of a ZeroMQ ROUTER (sender, bound) and a DEALER (receiv
 1. receiver → sender: descriptor HELLO, second part the token of the data format. The sender answers HELLO with the
    format as JSON. Nothing is sent before; a second receiver, or one with a wrong token, gets no answer.
 2. sender → receiver: descriptor FRAMES or POINTS, for transport `zmq` with the data as second part.
-3. receiver → sender: the same descriptor with type RELEASE: the slot may be filled again. These are the credits: a
-   sender never has more blocks under way than there are slots.
+3. receiver → sender: the same descriptor with type RELEASE: all that was made of the block is safe, and the slot may be
+   filled again. These are the credits: a sender never has more blocks under way than there are slots.
 4. sender → receiver: END. A connection that closes before END is a broken stream.
+5. receiver → sender: LEAVE: it will not come back. A receiver that goes without a word was killed: the sender waits
+   `RESUME_WITHIN_S` for the next one that shows the token, and sends it everything that was not released again.
 
 PING may come at any time and means nothing.
 """
@@ -62,6 +64,7 @@ class BlockType(enum.IntEnum):
     HELLO = 4
     RELEASE = 5
     PING = 6
+    LEAVE = 7
 
 
 _TYPES = frozenset(int(kind) for kind in BlockType)

@@ -46,6 +46,8 @@ class NodeSpec(_Model):
     kind: str
     parameters: dict[str, Any] = {}
     group: str = Field("", description="nodes of one group share an actor")
+    time_limit_s: float = Field(30.0, gt=0, description="one item that takes longer: its actor is replaced")
+    memory_limit_mib: int = Field(4096, gt=0, description="an actor that grows beyond it is replaced")
 
 
 class EdgeSpec(_Model):
@@ -222,10 +224,10 @@ def _check(graph: Graph) -> None:
             built[spec.name] = build_node(spec)
         except _Problem as problem:
             raise _Problem(("nodes", at, *problem.location), problem.what, problem.remedy, problem.seen) from None
-    if sum(isinstance(node, Sink) and node.keeps for node in built.values()) != 1:
-        raise _Problem(("nodes",), "a graph needs exactly one sink that keeps frames", "add a node of kind 'hdf5'")
-    if sum(node.inputs == (0, 0) for node in built.values()) != 1:
-        raise _Problem(("nodes",), "a graph needs exactly one source", "have one node of kind 'stream'")
+    if not any(isinstance(node, Sink) and node.keeps for node in built.values()):
+        raise _Problem(("nodes",), "a graph needs a sink that keeps frames", "add a node of kind 'hdf5'")
+    if not any(node.inputs == (0, 0) for node in built.values()):
+        raise _Problem(("nodes",), "a graph needs a source", "add a node of kind 'stream'")
     _check_edges(graph, built)
     try:
         graph.order()

@@ -8,12 +8,15 @@ is by frame number, never by time. The book lives outside the actors, so that no
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mamba.errors import DataError
+
+Account = dict[str, Any]
+"""What a sink writes into its file: produced, written, missing [[first, last, node, reason], …], duplicates, reason."""
 
 
 class MissingRange(NamedTuple):
@@ -96,6 +99,15 @@ class DatasetInfo:
     dtype: str
     units: str
 
+    def dump(self) -> dict[str, Any]:
+        """As plain data; `load` reads it back."""
+        return {**asdict(self), "file": str(self.file)}
+
+    @classmethod
+    def load(cls, raw: dict[str, Any]) -> DatasetInfo:
+        """The info of `dump`, also when it went through JSON."""
+        return cls(**{**raw, "file": Path(raw["file"]), "shape": tuple(raw["shape"])})
+
 
 @dataclass(frozen=True)
 class Ledger:
@@ -106,6 +118,9 @@ class Ledger:
         seconds: from the first block's arrival to the last acknowledgement.
         duplicates: frames that came again and were left out.
         reason: why it ended early; empty for a complete arm.
+        notes: what happened on the way, such as an actor that was replaced.
+        edges: by edge, such as "camera → file", frame numbers `sent` and `dropped`, also those that no file needs.
+        others: by sink beside the first, its account.
     """
 
     produced: int
@@ -117,6 +132,9 @@ class Ledger:
     datasets: dict[str, DatasetInfo] = field(default_factory=dict)
     duplicates: int = 0
     reason: str = ""
+    notes: tuple[str, ...] = ()
+    edges: dict[str, dict[str, int]] = field(default_factory=dict)
+    others: dict[str, Account] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.produced != self.written + self.missing_frames:
@@ -157,8 +175,8 @@ class Book:
         self._declared = max(produced, self._declared or 0)
 
     def add_received(self, first: int, count: int) -> None:
-        """The source saw these frames; what it saw before counts as duplicate."""
-        self.duplicates += count - self.received.add(first, count)
+        """The source saw these frames; a source in the place of a dead one tells some again."""
+        self.received.add(first, count)
 
     def add_written(self, first: int, count: int) -> None:
         """The file holds these frames for good."""
@@ -183,6 +201,17 @@ class Book:
             for a, b in blamed.gaps(first, end):
                 missing.extend(self._blame(a, b, last_node, reason))
         return _merge(sorted(missing))
+
+    def make_account(self, missing: tuple[MissingRange, ...], *, reason: str, notes: Sequence[str]) -> Account:
+        """What goes into the file: the counts, and what happened on the way, for people."""
+        return {
+            "produced": self.produced,
+            "written": len(self.written),
+            "missing": [list(gap) for gap in missing],
+            "duplicates": self.duplicates,
+            "reason": reason,
+            "notes": list(notes),
+        }
 
     def _blame(self, first: int, end: int, last_node: str, reason: str) -> Iterator[MissingRange]:
         unsent = RangeSet()

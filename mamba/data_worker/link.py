@@ -1,4 +1,4 @@
-"""One lossless connection for blocks, with credits: what streams and edges are made of.
+"""One connection for blocks, with credits: what streams and edges are made of.
 
 `LinkSender` binds a ROUTER and serves one receiver, `LinkReceiver` connects a DEALER. The words of the conversation
 are in `mamba.data_worker.frame`. Each object belongs to one thread. ZeroMQ's own heartbeats run in its I/O thread, so
@@ -22,6 +22,9 @@ from mamba.errors import StreamBroken
 _HEARTBEAT_MS = 500
 _HEARTBEAT_TIMEOUT_MS = 2000
 _LINGER_MS = 1000
+_LEAVE_MS = 300
+RESUME_WITHIN_S = 8.0
+"""How long a sender keeps what a killed receiver had not released; a dead actor is replaced within three seconds."""
 _NEVER_MS = 2**31 - 1
 _REFUSED = zmq.EVENT_CLOSED | zmq.EVENT_CONNECT_RETRIED
 _EVENTS = zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | _REFUSED
@@ -50,35 +53,49 @@ class LinkSender:
     Args:
         endpoint: `ipc://…`, or `tcp://127.0.0.1:*` for a free port.
         form: what it carries; its token is what the receiver must show.
+        resends: what a receiver had not released when it was killed goes to its successor; without, it is given up.
 
     Attributes:
-        broken: the receiver was there and is gone.
+        broken: the receiver left, or was lost and nobody came in its place.
     """
 
-    def __init__(self, endpoint: str, form: DataFormat) -> None:
+    def __init__(self, endpoint: str, form: DataFormat, *, resends: bool = True) -> None:
         self.format, self.broken = form, False
         self._context: zmq.Context[Socket] = zmq.Context(1)
         self.socket, self.monitor = open_socket(self._context, zmq.ROUTER)
         self.socket.set(zmq.ROUTER_MANDATORY, 1)
         self.socket.bind(endpoint)
         self.endpoint: str = self.socket.get_string(zmq.LAST_ENDPOINT)
+        self._resends = resends
         self._peer: bytes | None = None
         self._suspect = False
+        self._lost_at: float | None = None
         self._end: End | None = None
-        self.under_way = 0
+        self._kept: dict[int, tuple[Block, Payload | None]] = {}  # in the order of sending
 
     @property
     def connected(self) -> bool:
         """A receiver is there now."""
         return self._peer is not None and not self.broken
 
+    @property
+    def under_way(self) -> int:
+        """Blocks that were sent and not released."""
+        return len(self._kept)
+
     def collect(self, timeout_s: float) -> list[Block]:
-        """Wait at most `timeout_s` for news; returns the blocks that were released."""
+        """Wait at most `timeout_s` for news; returns the blocks that were released, or given up with their receiver."""
         released: list[Block] = []
         if self.socket.poll(round(timeout_s * 1000)):
             while self.socket.poll(0):
                 self._take(self.socket.recv_multipart(), released)
         self._look_for_loss()
+        if self._lost_at is not None:
+            through = self._end is not None and not self._kept
+            self.broken |= through or time.monotonic() - self._lost_at > RESUME_WITHIN_S
+        if self._peer is None and (self.broken or not self._resends):
+            released += [block for block, _ in self._kept.values()]
+            self._kept.clear()
         return released
 
     def _take(self, parts: list[bytes], released: list[Block]) -> None:
@@ -88,27 +105,38 @@ class LinkSender:
         except (StreamBroken, IndexError):
             return  # a stranger on a TCP port; the receiver itself never sends anything else
         if block.type is BlockType.HELLO:
-            if self._peer is None and rest[1:] == [self.format.token.encode()]:
-                self._peer = peer
-                self._post([block.pack(), self.format.dump().encode()])
-                if self._end is not None:
-                    self._post([self._end.pack()])
+            if rest[1:] == [self.format.token.encode()] and not self._is_there():
+                self._welcome(peer, block)
         elif peer == self._peer:
             self._suspect = False
-            if block.type is BlockType.RELEASE:
-                self.under_way -= 1
-                released.append(block)
+            if block.type is BlockType.RELEASE and block.block in self._kept:
+                released.append(self._kept.pop(block.block)[0])
+            elif block.type is BlockType.LEAVE:
+                self._peer, self.broken = None, True
+
+    def _welcome(self, peer: bytes, hello: Block) -> None:
+        self._peer, self._lost_at, self._suspect = peer, None, False
+        self._post([hello.pack(), self.format.dump().encode()])
+        for block, payload in self._kept.values():
+            self._post([block.pack()] if payload is None else [block.pack(), payload])
+        if self._end is not None:
+            self._post([self._end.pack()])
+
+    def _is_there(self) -> bool:
+        if self._peer is not None:
+            self._post([Block(0, 0, 0, 0, type=BlockType.PING).pack()])
+        return self._peer is not None
 
     def _look_for_loss(self) -> None:
         while self.monitor.poll(0):
             self._suspect |= recv_monitor_message(self.monitor)["event"] == zmq.EVENT_DISCONNECTED
-        if self._suspect and self.connected:
+        if self._suspect:
             # It may have been a stranger who left: only the receiver's own address tells.
-            self._post([Block(0, 0, 0, 0, type=BlockType.PING).pack()])
+            self._is_there()
 
     def send(self, block: Block, payload: Payload | None = None) -> None:
         """Send a block; the data behind `payload` must stay as it is until the block is released."""
-        self.under_way += 1
+        self._kept[block.block] = (block, payload)
         self._post([block.pack()] if payload is None else [block.pack(), payload])
 
     def send_end(self, end: End) -> None:
@@ -124,8 +152,9 @@ class LinkSender:
         except zmq.ZMQError as error:
             if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
                 raise
-            # EAGAIN: credits keep the queue far below its high-water mark, so its reader is stuck or gone
-            self.broken = True
+            # EAGAIN: credits keep the queue far below its high-water mark, so its reader is stuck
+            self.broken |= error.errno == zmq.EAGAIN
+            self._peer, self._lost_at, self._suspect = None, time.monotonic(), False
 
     def close(self) -> None:
         """Close; what was sent is still delivered if the receiver reads on. Does nothing the second time."""
@@ -150,7 +179,7 @@ class LinkReceiver:
     """
 
     def __init__(self, endpoint: str, *, token: str, form: DataFormat | None = None, timeout_s: float = 5.0) -> None:
-        self.endpoint, self.ended, self._lost = endpoint, False, False
+        self.endpoint, self.ended, self._lost, self._joined = endpoint, False, False, False
         self._context: zmq.Context[Socket] = zmq.Context(1)
         self.socket, self.monitor = open_socket(self._context, zmq.DEALER)
         # A sender that comes back is another arm. Not -1: ZeroMQ would then throw away what was received but not read.
@@ -160,6 +189,7 @@ class LinkReceiver:
             self.socket.connect(endpoint)
             self._await_connection(deadline)
             self.socket.send_multipart([Block(0, 0, 0, 0, type=BlockType.HELLO).pack(), token.encode()])
+            self._joined = True
             self.format = form or self._await_format(deadline)
         except zmq.ZMQError as error:
             self.close()
@@ -254,9 +284,13 @@ class LinkReceiver:
             self.socket.send(replace(block, type=BlockType.RELEASE).pack(), flags=zmq.NOBLOCK)
 
     def close(self) -> None:
-        """Close; does nothing the second time."""
+        """Leave for good; does nothing the second time. After the end of the arm no word is needed."""
         if not self.socket.closed:
+            self.notice_loss()
+            leaving = self._joined and not (self._lost or self.ended)
+            if leaving:
+                self.socket.send(Block(0, 0, 0, 0, type=BlockType.LEAVE).pack(), flags=zmq.NOBLOCK)
             self.socket.disable_monitor()
             self.monitor.close(0)
-            self.socket.close(0)
+            self.socket.close(_LEAVE_MS if leaving else 0)
             self._context.term()

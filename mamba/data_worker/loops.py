@@ -10,58 +10,88 @@ from __future__ import annotations
 import threading
 import time
 from abc import ABC, abstractmethod
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import zmq
 
-from mamba.data_worker.edges import EdgePlan, InEdge, OutEdge
+from mamba.data_worker.edges import GivenUp, Port
 from mamba.data_worker.frame import Block, End
-from mamba.data_worker.ledger import RangeSet
-from mamba.data_worker.nodes import ACKNOWLEDGE_EVERY_S, Item, Node, Numbered, Result, Sink
+from mamba.data_worker.link import Socket
+from mamba.data_worker.nodes import Node
 from mamba.data_worker.reports import Reporter, dump_error
-from mamba.data_worker.sources.stream import BlockOrder
-from mamba.data_worker.stream import FrameReceiver
-from mamba.errors import MambaError, NodeFailed, StreamBroken
+from mamba.errors import MambaError, NodeFailed
 
-_POLL_S = 0.1
-_REPORT_EVERY_S = 0.05
-_CONNECT_S = 10.0
+POLL_S = 0.1
+CONNECT_S = 10.0
 
 
-def number_rows(result: Result, first: int) -> dict[str, Numbered]:
-    """What a node gave, by output, with numbers: those of the item that begins with `first` where it gave none."""
-    given = result if isinstance(result, dict) else {} if result is None else {"out": result}
-    return {name: rows if isinstance(rows, Numbered) else Numbered(first, rows) for name, rows in given.items()}
+@dataclass
+class Meter:
+    """What a loop has done so far; read by other threads.
+
+    Attributes:
+        rows: frame numbers taken in (of a source: given out).
+        bytes: their size.
+        dropped: frame numbers given up on the edges that leave it.
+        queued: blocks that came and are not released.
+        credits: blocks that may still come or be sent.
+        last: the last frame number.
+        last_time: when that block was made, seconds since 1970.
+        busy_since: monotonic time at which `process` was entered; 0 outside.
+    """
+
+    rows: int = 0
+    bytes: int = 0
+    dropped: int = 0
+    queued: int = 0
+    credits: int = 0
+    last: int = -1
+    last_time: float = 0.0
+    busy_since: float = 0.0
 
 
 class NodeLoop(threading.Thread, ABC):
     """Runs one node until `finish`; subclasses say where blocks come from."""
 
-    def __init__(self, node: Node, reporter: Reporter, outs: list[OutEdge]) -> None:
+    def __init__(self, node: Node, reporter: Reporter, ports: dict[str, Port]) -> None:
         super().__init__(name=f"node {node.name}", daemon=True)
-        self.node, self.reporter, self.outs = node, reporter, outs
-        self._stopped = self._ending = False
+        self.node, self.reporter, self.ports, self.meter = node, reporter, ports, Meter()
+        self.stopped = self.ending = False
         self._account: dict[str, Any] | None = None
         self._finished = False
 
     def run(self) -> None:
         """The whole life of the node; whatever it raises is reported."""
-        self._guard(self._live)
-        self._guard(self._drain)
-        self.reporter.send("drained")
+        if self._guard(self._live):
+            self._guard(self.drain)
+        else:
+            self._guard(self.give_up)
+        self.reporter.send("drained", **self.read_meter())
         while not self._finished:
-            self._obey(_POLL_S)
-            self._tend()
-        self._guard(self._finish)
+            self.obey(POLL_S)
+            self.tend()
+        self._guard(lambda: self.finish(self._account))
         self.close()
+
+    def read_meter(self) -> dict[str, Any]:
+        """The meter as plain data, with its edges; from any thread."""
+        meter = asdict(self.meter)
+        since = meter.pop("busy_since")
+        edges = [edge for port in self.ports.values() for edge in port.edges]
+        return {
+            **meter,
+            "busy_s": time.monotonic() - since if since else 0.0,
+            "edges": {edge.plan.name: {"sent": edge.sent, "dropped": edge.given_up} for edge in edges},
+        }
 
     def _live(self) -> None:
         self.connect()
         self.reporter.send("ready")
         self.work()
 
-    def _guard(self, step: Any) -> None:
+    def _guard(self, step: Callable[[], None]) -> bool:
         try:
             step()
         except MambaError as error:
@@ -69,37 +99,78 @@ class NodeLoop(threading.Thread, ABC):
         except Exception as error:  # noqa: BLE001  # whatever a node raises is its failure, and is reported as that
             failure = NodeFailed(f"node {self.node.name}: {type(error).__name__}", seen=str(error)[:500])
             self.reporter.send("failed", **dump_error(failure))
+        else:
+            return True
+        return False
 
-    def _obey(self, timeout_s: float) -> None:
+    def obey(self, timeout_s: float) -> None:
+        """Take the supervisor's commands."""
         for command in self.reporter.take(timeout_s):
             if command["typ"] == "end":
-                self._ending = True
+                self.ending = True
             elif command["typ"] == "stop":
-                self._stopped = True
+                self.stopped = True
             elif command["typ"] == "finish":
-                self._stopped = self._finished = True
+                self.stopped = self._finished = True
                 self._account = command["account"]
 
-    def _tend(self) -> None:
+    def tend(self) -> None:
         """Look after the outputs: what was released, what waits, who is gone."""
-        for out in self.outs:
-            self.release(out, out.collect())
+        for port in self.ports.values():
+            for key in port.collect():
+                self.release(key)
 
-    def _await_stop(self, why: str) -> None:
-        """An edge is cut. Its other side tells the cause or is dead; the supervisor will say stop."""
-        self.reporter.send("cut", why=why)
-        while not self._stopped:
-            self._obey(_POLL_S)
+    def tell_lost(self, given_up: list[GivenUp]) -> None:
+        """Report what edges gave up."""
+        for plan, block in given_up:
+            self.meter.dropped += block.count
+            if plan.needed:
+                reason = f"{plan.policy}: {plan.to} was behind"
+                self.reporter.send("lost", first=block.first, count=block.count, to=plan.to, reason=reason)
 
-    def _pass_end(self, end: End) -> None:
-        for out in self.outs:
-            out.end(end)
-        while not self._stopped and not all(out.finished for out in self.outs):
-            self._obey(0.01)
-            self._tend()
+    def pass_end(self, end: End) -> None:
+        """Tell all readers of the end, and wait until they hold nothing that could be lost."""
+        for port in self.ports.values():
+            port.end(end)
+        self.tend()
+        while not self.stopped and not all(port.finished for port in self.ports.values()):
+            self.obey(0.01)
+            self.tend()
 
-    def release(self, out: OutEdge, blocks: list[Block]) -> None:
-        """A reader released these."""
+    @property
+    def ready(self) -> bool:
+        """All outputs have room for another block."""
+        return all(port.ready for port in self.ports.values())
+
+    def make_poller(self, *more: Socket) -> zmq.Poller:
+        """A poller on the supervisor, the outputs and `more`."""
+        poller = zmq.Poller()
+        for socket in (self.reporter.socket, *(s for port in self.ports.values() for s in port.sockets), *more):
+            poller.register(socket, zmq.POLLIN)
+        return poller
+
+    def await_readers(self) -> None:
+        """Wait until somebody reads every edge.
+
+        Raises:
+            NodeFailed: nobody came in time.
+        """
+        deadline = time.monotonic() + CONNECT_S
+        while not self.stopped and not all(port.connected for port in self.ports.values()):
+            self.obey(0.01)
+            self.tend()
+            if time.monotonic() > deadline:
+                raise NodeFailed(f"node {self.node.name}: nobody reads its edges", seen=f"waited {CONNECT_S:g} s")
+
+    def count(self, block: Block, nbytes: int) -> None:
+        """Keep the meter."""
+        self.meter.rows += block.count
+        self.meter.bytes += nbytes
+        self.meter.last, self.meter.last_time = block.last, block.time
+
+    @abstractmethod
+    def release(self, key: Any) -> None:
+        """All readers of an output are through with what was put under `key`."""
 
     @abstractmethod
     def connect(self) -> None:
@@ -109,196 +180,17 @@ class NodeLoop(threading.Thread, ABC):
     def work(self) -> None:
         """Process until the end of the arm or a stop."""
 
-    def _drain(self) -> None:
+    def drain(self) -> None:
         """Make safe what came."""
 
-    def _finish(self) -> None:
-        """Act on the account."""
+    def give_up(self) -> None:
+        """The node failed: keep nobody waiting for it."""
+
+    def finish(self, account: dict[str, Any] | None) -> None:
+        """Act on the account; None: there is none, the console is gone."""
 
     def close(self) -> None:
         """Close all edges; idempotent."""
-        for out in self.outs:
-            out.close()
+        for port in self.ports.values():
+            port.close()
         self.reporter.close()
-
-
-class SourceLoop(NodeLoop):
-    """Runs the source: forwards the slots of the detector's ring and gives each back when all readers have."""
-
-    def __init__(self, node: Node, reporter: Reporter, outs: list[OutEdge], receiver: FrameReceiver) -> None:
-        super().__init__(node, reporter, outs)
-        self._receiver = receiver
-        self._held: dict[int, int] = {}  # block → readers that still look at it
-        self._blocks: dict[int, Block] = {}
-        self._fresh, self._order = RangeSet(), BlockOrder()
-        self._first_at = self._reported = 0.0
-
-    def connect(self) -> None:
-        """The detector is connected already; its readers come by themselves."""
-        deadline = time.monotonic() + _CONNECT_S
-        while not self._stopped and not all(out.link.connected for out in self.outs):
-            self._obey(0.01)
-            self._tend()
-            if time.monotonic() > deadline:
-                raise NodeFailed(f"node {self.node.name}: nobody reads its edges", seen=f"waited {_CONNECT_S:g} s")
-
-    def work(self) -> None:
-        """Forward until the end."""
-        poller = zmq.Poller()
-        sockets = [self.reporter.socket, self._receiver.link.socket, self._receiver.link.monitor]
-        for out in self.outs:
-            sockets += [out.link.socket, out.link.monitor]
-        for socket in sockets:
-            poller.register(socket, zmq.POLLIN)
-        end = End(0, 0)
-        try:
-            while not (self._stopped or self._ending) and (found := self._forward_all(poller)) is None:
-                if time.monotonic() - self._reported > _REPORT_EVERY_S:
-                    self._report()
-            if not (self._stopped or self._ending) and found is not None:
-                end = found
-                self.reporter.send("ended", produced=end.produced)
-        except StreamBroken as error:
-            self.reporter.send("broken", **dump_error(error))
-        self._report()
-        # whatever ended the stream: what came of it goes its way to the file
-        self._pass_end(end)
-
-    def _forward_all(self, poller: zmq.Poller) -> End | None:
-        poller.poll(round(_POLL_S * 1000))
-        self._obey(0)
-        self._tend()
-        while (item := self._receiver.receive(0)) is not None:
-            if isinstance(item, End):
-                return item
-            self._forward(item)
-        return None
-
-    def _forward(self, block: Block) -> None:
-        self._first_at = self._first_at or time.monotonic()
-        self._order.check(block)
-        duplicates = block.count - self._fresh.add(block.first, block.count)
-        if duplicates:
-            self.reporter.send("repeated", count=duplicates)
-        self._held[block.block], self._blocks[block.block] = len(self.outs), block
-        for out in self.outs:
-            given_up = out.put(block)
-            if given_up is not None:
-                self._give_up(out, given_up)
-
-    def _give_up(self, out: OutEdge, block: Block) -> None:
-        if out.plan.counted:
-            reason = f"{out.plan.policy}: {out.plan.to} was behind"
-            self.reporter.send("lost", first=block.first, count=block.count, reason=reason)
-        self.release(out, [block])
-
-    def release(self, out: OutEdge, blocks: list[Block]) -> None:
-        """Count down; the last reader frees the slot."""
-        for block in blocks:
-            self._held[block.block] -= 1
-            if not self._held[block.block]:
-                del self._held[block.block]
-                self._receiver.release(self._blocks.pop(block.block))
-
-    def _report(self) -> None:
-        self._reported = time.monotonic()
-        if len(self._fresh):
-            self.reporter.send("received", ranges=list(self._fresh), age_s=self._reported - self._first_at)
-            self._fresh = RangeSet()
-
-    def _drain(self) -> None:
-        self._report()
-
-    def close(self) -> None:
-        """Leave the detector too."""
-        self._receiver.close()
-        super().close()
-
-
-class StepLoop(NodeLoop):
-    """Runs a processor or a sink."""
-
-    def __init__(self, node: Node, reporter: Reporter, outs: list[OutEdge], ins: list[EdgePlan]) -> None:
-        super().__init__(node, reporter, outs)
-        self._plans = ins
-        self._ins: dict[str, InEdge] = {}
-        self._open: set[str] = set()
-        self._flushed = time.monotonic()
-
-    def connect(self) -> None:
-        """Connect to the origins of all inputs."""
-        for plan in self._plans:
-            self._ins[plan.input] = InEdge.connect(plan.endpoint, token=plan.token, timeout_s=_CONNECT_S)
-        self._open = set(self._ins)
-
-    def work(self) -> None:
-        """Process until every input has ended."""
-        watching, waiting = zmq.Poller(), zmq.Poller()
-        sockets = [self.reporter.socket]
-        for out in self.outs:
-            sockets += [out.link.socket, out.link.monitor]
-        for socket in sockets:
-            watching.register(socket, zmq.POLLIN)
-            waiting.register(socket, zmq.POLLIN)
-        for edge in self._ins.values():
-            watching.register(edge.link.socket, zmq.POLLIN)
-            watching.register(edge.link.monitor, zmq.POLLIN)
-        end: End | None = None
-        try:
-            while not self._stopped and self._open:
-                ready = all(out.ready for out in self.outs)
-                (watching if ready else waiting).poll(round(_POLL_S * 1000))
-                self._obey(0)
-                self._tend()
-                end = self._take_round() or end
-                self._flush_in_time()
-        except StreamBroken as error:
-            self._await_stop(error.what)
-        if end is not None and not self._stopped:
-            self._pass_end(end)
-
-    def _take_round(self) -> End | None:
-        """One block of each input: none can starve another."""
-        end = None
-        for name in sorted(self._open):
-            if not all(out.ready for out in self.outs):
-                break
-            item = self._ins[name].receive(0)
-            if isinstance(item, End):
-                self._open.discard(name)
-                end = item
-            elif item is not None:
-                self._process(name, item)
-        return end
-
-    def _process(self, name: str, block: Block) -> None:
-        edge = self._ins[name]
-        result = self.node.process(Item(block.first, {name: edge.frames(block)}, block.time))
-        edge.release(block)
-        for output, (first, rows) in number_rows(result, block.first).items():
-            for out in self.outs:
-                if out.plan.output == output:
-                    out.put(replace(block, first=first, count=len(rows)), rows)
-
-    def _flush_in_time(self) -> None:
-        if isinstance(self.node, Sink) and time.monotonic() - self._flushed > ACKNOWLEDGE_EVERY_S:
-            self._drain()
-
-    def _drain(self) -> None:
-        if isinstance(self.node, Sink):
-            ranges = self.node.flush()
-            self._flushed = time.monotonic()
-            if ranges:
-                self.reporter.send("written", ranges=ranges)
-
-    def _finish(self) -> None:
-        if isinstance(self.node, Sink):
-            account = self._account or {"produced": 0, "written": 0, "missing": [], "duplicates": 0, "reason": "lost"}
-            kept = self.node.close(account)
-            self.reporter.send("closed", datasets={n: {**asdict(i), "file": str(i.file)} for n, i in kept.items()})
-
-    def close(self) -> None:
-        """Leave the origins too."""
-        for edge in self._ins.values():
-            edge.close()
-        super().close()

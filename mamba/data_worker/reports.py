@@ -4,16 +4,17 @@ Node to supervisor (`node` names itself in the socket's identity):
 
 =========  =====================================================================================
 ready      all its edges stand
-received   `ranges`, `age_s` since the first block: frames the source saw
-repeated   `count`: frames the source saw again
-ended      `produced`: the source has the end of the arm
-lost       `first, count, reason`: given up on an edge that counts
-written    `ranges`: acknowledged by the sink
-cut        `why`: an edge broke; the cause is told by the other side, or the other side is dead
+received   `ranges`, `age_s` since the first block: frames a source saw
+repeated   `count`: frames a source saw again
+ended      `produced`: a source has the end of the arm
+lost       `first, count, to, reason`: given up on the way to the node `to`, and not seen by it
+written    `ranges`: acknowledged by a sink
+cut        `why`: an edge broke, and nobody came in the place of its other side
 broken     as `failed`: the detector's stream ended early; what came of it goes on to the file
 failed     `code, what, seen, remedy`: an error of this node
-drained    nothing more will come from it but `closed`
-closed     `datasets`: the sink's file is closed
+drained    nothing more will come from it but `closed`; with its meter and the counts of its edges
+closed     `datasets`: a sink's file is closed
+meters     from a group (its name and a slash): `nodes`, `cpu_percent`, `memory_bytes`
 =========  =====================================================================================
 
 Supervisor to node: `end` (the source takes nothing more, the others what is on its way), `stop` (at once), and when all

@@ -30,6 +30,7 @@ _PREFIX = "mamba-ray-"
 _STORE_BYTES = 80 * 2**20  # Ray's smallest
 _START_S = 40.0  # less than the minute after which a process of a dead Ray is ended by it
 _WATCH_S = 1.0
+_KILLED_S = 10.0
 _PARTS = ("gcs_server", "raylet")
 _TOKEN = secrets.token_hex(32)
 _SETTINGS = {
@@ -54,6 +55,8 @@ class Runner:
         self._folder: Path | None = None
         self._owner: Lock | None = None
         self._actors: dict[str, Any] = {}
+        self._processes: dict[str, psutil.Process] = {}
+        self._parts: list[psutil.Process] = []
         self._ended = threading.Event()
         self._keeper: ThreadPoolExecutor | None = None
 
@@ -83,7 +86,7 @@ class Runner:
             for group in made:
                 self._actors[group] = actor.remote()
             for group in made:
-                self.call(group, "identify", timeout_s=_START_S)
+                self._processes[group] = psutil.Process(self.call(group, "identify", timeout_s=_START_S)["pid"])
 
     def _is_alive(self, group: str) -> bool:
         try:
@@ -139,14 +142,18 @@ class Runner:
                 remedy="check memory and /dev/shm (at least 80 MB each must be free)",
             ) from error
 
-        parts = [p for p in psutil.Process().children() if p.name() in _PARTS]
+        self._parts = [p for p in psutil.Process().children() if p.name() in _PARTS]
         self._ended = threading.Event()
-        threading.Thread(target=self._watch, args=(parts, self._ended), name="mdw ray watch", daemon=True).start()
+        threading.Thread(target=self._watch, args=(self._ended,), name="mdw ray watch", daemon=True).start()
 
-    def _watch(self, parts: list[psutil.Process], ended: threading.Event) -> None:
+    def find_dead_parts(self) -> list[int]:
+        """Process ids of Ray's own processes that are dead."""
+        return [p.pid for p in self._parts if not p.is_running() or p.status() == psutil.STATUS_ZOMBIE]
+
+    def _watch(self, ended: threading.Event) -> None:
         """Leave a Ray that died: it would take this process along a minute later."""
         while not ended.wait(_WATCH_S):
-            dead = [p.pid for p in parts if not p.is_running() or p.status() == psutil.STATUS_ZOMBIE]
+            dead = self.find_dead_parts()
             if dead:
                 log.warning("Ray died (processes %s); the next graph starts it anew", dead)
                 self.shutdown()
@@ -174,13 +181,16 @@ class Runner:
         return answer
 
     def kill(self, group: str) -> None:
-        """End a group's actor, whatever it does."""
+        """End a group's actor, whatever it does; returns when its process is gone, and with it its locks and files."""
         import ray
 
         with self._lock:
-            actor = self._actors.pop(group, None)
+            actor, process = self._actors.pop(group, None), self._processes.pop(group, None)
             if actor is not None:
                 ray.kill(actor)
+            if process is not None and process.is_running():
+                process.kill()  # Ray asks it politely, and one that is stopped does not hear
+                process.wait(_KILLED_S)
 
     def shutdown(self) -> None:
         """End Ray and remove what it leaves; does nothing when it does not run."""

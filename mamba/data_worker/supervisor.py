@@ -1,8 +1,9 @@
-"""Watches the nodes of one arm from outside the actors: keeps the book, notices the dead, ends what has to end.
+"""Watches the nodes of one arm from outside the actors: keeps the books, replaces the dead, ends what has to end.
 
 A node's death shows as the loss of its socket: at once when its process was killed, after two seconds when it was
-stopped or its host is gone (ZeroMQ's heartbeats, which need no turn of the node's own threads). Whatever happens, the
-arm ends with an account that adds up: all nodes are drained, the ledger is settled, the sink closes its file with it.
+stopped or its host is gone (ZeroMQ's heartbeats, which need no turn of the node's own threads). Its group gets a new
+actor, to which the nodes before it send again what had not been released. Whatever happens, the arm ends with an
+account that adds up: all nodes are drained, the ledgers are settled, each sink closes its file with its own.
 """
 
 from __future__ import annotations
@@ -15,28 +16,30 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from queue import SimpleQueue
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from mamba.data_worker.ledger import Book, DatasetInfo, Ledger
+from mamba.data_worker.ledger import Account, Book, DatasetInfo, Ledger, MissingRange
 from mamba.data_worker.link import Socket, open_socket
+from mamba.data_worker.meters import NodeProgress
+from mamba.data_worker.node_table import NodeTable
+from mamba.data_worker.planning import ArmPlan
 from mamba.data_worker.reports import Report, load_error
 from mamba.errors import MambaError, NodeFailed
 
 log = logging.getLogger(__name__)
 
 _TICK_S = 0.05
-_CAUSE_WITHIN_S = 2.5
-"""How long after a cut edge its cause must be known; longer than a heartbeat needs to miss a stopped process."""
 _END_WITHIN_S = 5.0
 _DRAIN_WITHIN_S = 15.0
 _RATE_OVER_S = 1.0
 _PROGRESS_EVERY_S = 0.2
+_STRIKES = 3
+"""So often a group may die without a frame being written in between."""
 
-Account = dict[str, Any]
-Recover = Callable[[Account], dict[str, DatasetInfo]]
+Recover = Callable[[Path, Account], dict[str, DatasetInfo]]
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Progress:
         frames: how many were asked for.
         frames_per_s: arriving, over the last second.
         state: "starting", "armed", "running", "ending" or "done".
+        nodes: what each node is doing, by name.
     """
 
     produced: int
@@ -58,66 +62,69 @@ class Progress:
     frames: int
     frames_per_s: float
     state: str
+    nodes: tuple[NodeProgress, ...] = ()
+
+
+@dataclass(frozen=True)
+class Actions:
+    """What a supervisor has done by others.
+
+    Attributes:
+        recover: finishes the file of a dead writer.
+        end_detector: after a failure, ends the detector and says how many frames it had produced; None: not known.
+        replace: ends a group's actor, if it still lives, and starts another that resumes; called in a thread.
+        kill: ends a group's actor at once.
+        on_progress: told at most five times a second.
+        on_end: told once, with the groups that are dead, before `done` is set; frees the actors.
+    """
+
+    recover: Recover
+    end_detector: Callable[[], int | None]
+    replace: Callable[[str], None]
+    kill: Callable[[str], None]
+    on_progress: Callable[[Progress], None]
+    on_end: Callable[[set[str]], None]
 
 
 class Supervisor(threading.Thread):
-    """One arm's supervisor.
+    """One arm's supervisor."""
 
-    Args:
-        endpoint: where nodes report.
-        nodes: their names.
-        source: the one that takes the detector's stream.
-        sink: the one whose acknowledgements count.
-        file: what the sink writes.
-        frames: how many were asked for.
-        recover: finishes the file when its writer died.
-        on_progress: told at most five times a second.
-        end_detector: after a failure, ends the detector and says how many frames it had produced; None: not known.
-        on_end: told once, with the nodes that are dead, before `done` is set; frees the actors.
-    """
-
-    def __init__(
-        self,
-        *,
-        endpoint: str,
-        nodes: list[str],
-        source: str,
-        sink: str,
-        file: Path,
-        frames: int,
-        recover: Recover,
-        end_detector: Callable[[], int | None],
-        on_progress: Callable[[Progress], None],
-        on_end: Callable[[set[str]], None],
-    ) -> None:
+    def __init__(self, plan: ArmPlan, actions: Actions) -> None:
         super().__init__(name="mdw supervisor", daemon=True)
-        self._source, self._sink, self._file, self._frames = source, sink, file, frames
-        self._recover, self._on_progress, self._on_end = recover, on_progress, on_end
-        self._end_detector = end_detector
+        self._plan, self._do = plan, actions
         self._context: zmq.Context[Socket] = zmq.Context(1)
         self._socket, self._monitor = open_socket(self._context, zmq.ROUTER)
         self._socket.set(zmq.ROUTER_MANDATORY, 1)
-        self._socket.bind(endpoint)
-        self._book = Book()
-        self._waiting = set(nodes)  # not ready yet
-        self._active = set(nodes)  # neither drained nor dead
-        self._dead: set[str] = set()
+        self._socket.set(zmq.ROUTER_HANDOVER, 1)
+        self._socket.bind(plan.control)
+        self._books = {sink: Book() for sink in plan.sinks}
+        self._table = NodeTable(plan)
+        self._waiting = set(plan.groups)  # not ready yet
+        self._active = set(plan.groups)  # neither drained nor dead for good
+        self._absent: dict[str, float] = {}  # group → since when it is being replaced
+        self._strikes: dict[str, tuple[int, int]] = {}  # group → (times it died, frames written then)
+        self._replaced: SimpleQueue[tuple[str, MambaError | None]] = SimpleQueue()
+        self._dead: set[str] = set()  # nodes
         self._known: set[str] = set()
         self._suspect = False
-        self._cut: tuple[float, str] | None = None
         self._stopping_since: float | None = None
         self._reason = ""
+        self._notes: list[str] = []
         self._first = self._last = 0.0
         self._seen: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
         self._abort_reason: str | None = None
         self._abort_produced: int | None = None
-        self._account: Account | None = None
+        self._settled = False
         self._shown = 0.0
-        self._datasets: dict[str, DatasetInfo] | None = None
+        self._datasets: dict[str, dict[str, DatasetInfo]] = {}
         self.ready, self.done = threading.Event(), threading.Event()
         self.failure: MambaError | None = None
         self.ledger: Ledger | None = None
-        self.progress = Progress(0, 0, 0, frames, 0.0, "starting")
+        self.progress = Progress(0, 0, 0, plan.job.frames, 0.0, "starting")
+
+    @property
+    def _main(self) -> Book:
+        return self._books[self._plan.sinks[0]]
 
     def abort(self, reason: str, produced: int | None = None) -> None:
         """End it from any thread; `produced`: what the detector says it had produced."""
@@ -143,7 +150,7 @@ class Supervisor(threading.Thread):
         finally:
             self.withdraw()
             try:
-                self._on_end(self._dead)
+                self._do.on_end({self._plan.groups[node] for node in self._dead})
             finally:
                 # whoever waits must hear of the end, whatever went wrong in it
                 self.ready.set()
@@ -155,72 +162,160 @@ class Supervisor(threading.Thread):
                 identity, body = self._socket.recv_multipart()
                 self._take(identity.decode(), json.loads(body))
         self._bury()
+        self._take_replaced()
         self._check_deadlines()
         self._show("ending" if self._stopping_since else "running" if self._first else "armed")
 
+    # --- what nodes tell ---
+
     def _take(self, node: str, report: Report) -> None:
+        if report["typ"] == "meters":
+            self._table.take(node.rstrip("/"), report)
+            return
         self._known.add(node)
         match report["typ"]:
             case "ready":
-                self._waiting.discard(node)
-                if not self._waiting:
-                    self.ready.set()
+                self._take_ready(node)
             case "received":
-                self._take_received(report)
-            case "repeated":
-                self._book.duplicates += report["count"]
-            case "ended":
-                self._book.declare(report["produced"])
+                self._take_received(node, report)
+            case "repeated" if node == self._plan.source:
+                for book in self._books.values():
+                    book.duplicates += report["count"]
+            case "ended" if node == self._plan.source:
+                for book in self._books.values():
+                    book.declare(report["produced"])
             case "lost":
-                self._book.add_lost(report["first"], report["count"], node=node, reason=report["reason"])
+                for sink in self._plan.downstream[report["to"]]:
+                    self._books[sink].add_lost(report["first"], report["count"], node=node, reason=report["reason"])
             case "written":
                 self._last = time.monotonic()
                 for first, count in report["ranges"]:
-                    self._book.add_written(first, count)
+                    self._books[node].add_written(first, count)
             case "cut":
-                self._cut = self._cut or (time.monotonic() + _CAUSE_WITHIN_S, f"node {node}: {report['why']}")
+                self._fail(NodeFailed(f"node {node}: {report['why']}"))
             case "broken":
                 self.failure = self.failure or load_error(report)
                 self._end_source(report["code"])
             case "failed":
-                self._fail(load_error(report))
+                self._take_failed(node, load_error(report))
             case "drained":
+                self._table.take_last(node, report)
                 self._active.discard(node)
             case "closed":
-                self._datasets = {
-                    name: DatasetInfo(Path(i["file"]), i["path"], tuple(i["shape"]), i["dtype"], i["units"])
-                    for name, i in report["datasets"].items()
-                }
+                self._datasets[node] = {name: DatasetInfo.load(raw) for name, raw in report["datasets"].items()}
 
-    def _take_received(self, report: Report) -> None:
+    def _take_ready(self, node: str) -> None:
+        self._waiting.discard(node)
+        self._table.set_state(node, "running")
+        if not self._waiting:
+            self.ready.set()
+        group = self._plan.groups[node]
+        since = self._absent.get(group)
+        if since is not None and not self._plan.nodes_of(group) & self._waiting:
+            del self._absent[group]
+            self._note(f"group {group}: a new actor took over after {time.monotonic() - since:.1f} s")
+
+    def _take_received(self, node: str, report: Report) -> None:
+        if node != self._plan.source:
+            return
         now = time.monotonic()
         self._first = self._first or now - report["age_s"]
-        for first, count in report["ranges"]:
-            self._book.add_received(first, count)
-        self._seen.append((now, len(self._book.received)))
+        for book in self._books.values():
+            for first, count in report["ranges"]:
+                book.add_received(first, count)
+        self._seen.append((now, len(self._main.received)))
         while len(self._seen) > 2 and self._seen[0][0] < now - _RATE_OVER_S:
             self._seen.popleft()
+
+    def _take_failed(self, node: str, error: MambaError) -> None:
+        self._table.set_state(node, "failed")
+        if self._plan.needs(node) or not self.ready.is_set():
+            self._fail(error)
+        else:
+            self._note(f"{error.what}: {error.seen}; no file depends on it, the others go on")
+
+    def _note(self, text: str) -> None:
+        log.warning("%s", text)
+        self._notes.append(text)
+
+    # --- the dead ---
 
     def _bury(self) -> None:
         while self._monitor.poll(0):
             self._suspect |= recv_monitor_message(self._monitor)["event"] == zmq.EVENT_DISCONNECTED
         if not self._suspect:
             return
-        # when the account is out, only the sink is still missed: the others leave on their own
-        missed = self._known - self._dead if self._account is None else {self._sink} - self._dead
-        dead = {node for node in missed if not self._post(node, {"typ": "ping"})}
-        if dead and self._datasets is None:
-            self._suspect = False
-            self._dead |= dead
-            self._active -= dead
-            names = ", ".join(sorted(dead))
-            self._fail(
-                NodeFailed(
-                    f"node {names}: its actor died",
-                    seen=f"its socket closed after {len(self._book.received)} frames",
-                    remedy="look at the memory and at the kernel's log; acquire again, it starts anew",
-                )
+        # when the account is out, only the sinks are still missed: the others leave on their own
+        missed = set(self._plan.sinks) - set(self._datasets) if self._settled else self._known
+        here = {node for node in missed - self._dead if self._plan.groups[node] not in self._absent}
+        dead = {node for node in here if not self._post(node, {"typ": "ping"})}
+        if not dead:
+            return
+        self._suspect = False
+        for group in sorted({self._plan.groups[node] for node in dead}):
+            self._mourn(group)
+
+    def _mourn(self, group: str) -> None:
+        nodes = self._plan.nodes_of(group)
+        names = ", ".join(sorted(nodes))
+        if self._may_replace(group):
+            self._note(f"node {names}: its actor died after {len(self._main.written)} frames were safe")
+            self._absent[group] = time.monotonic()
+            self._waiting |= nodes & self._active
+            self._known -= nodes
+            for node in nodes:
+                self._table.set_state(node, "replaced")
+            threading.Thread(target=self._replace, args=(group,), name=f"replace {group}", daemon=True).start()
+            return
+        unfinished, source_through = nodes & self._active, self._plan.source not in self._active
+        self._dead |= nodes
+        self._active -= nodes
+        if source_through and not unfinished & set(self._plan.sinks):
+            self._end_source("")  # the source was through: everything is in the files already
+            return
+        self._fail(
+            NodeFailed(
+                f"node {names}: its actor died",
+                seen=f"its socket closed after {len(self._main.received)} frames",
+                remedy="look at the memory and at the kernel's log; acquire again, it starts anew",
             )
+        )
+
+    def _may_replace(self, group: str) -> bool:
+        nodes = self._plan.nodes_of(group)
+        if self._settled or self._stopping_since is not None or not self.ready.is_set() or not nodes <= self._active:
+            return False
+        times, then = self._strikes.get(group, (0, -1))
+        written = sum(len(book.written) for book in self._books.values())
+        times = times + 1 if written == then else 1
+        self._strikes[group] = (times, written)
+        return times <= _STRIKES
+
+    def _replace(self, group: str) -> None:
+        try:
+            self._do.replace(group)
+        except MambaError as error:
+            self._replaced.put((group, error))
+        except Exception as error:  # noqa: BLE001  # a thread has nobody else to tell
+            failure = NodeFailed(f"group {group}: cannot be replaced", seen=f"{type(error).__name__}: {error}")
+            self._replaced.put((group, failure))
+        else:
+            self._replaced.put((group, None))
+
+    def _take_replaced(self) -> None:
+        while not self._replaced.empty():
+            group, error = self._replaced.get()
+            if error is None:
+                continue  # it is there when its nodes say so
+            self._absent.pop(group, None)
+            nodes = self._plan.nodes_of(group)
+            self._dead |= nodes
+            self._active -= nodes
+            self._waiting -= nodes
+            if any(self._plan.needs(node) for node in nodes):
+                self._fail(error)
+            else:
+                self._note(f"{error.what}: {error.seen}; no file depends on it, the others go on")
 
     def _post(self, node: str, message: Report) -> bool:
         try:
@@ -231,14 +326,20 @@ class Supervisor(threading.Thread):
             return False
         return True
 
+    # --- ends ---
+
     def _check_deadlines(self) -> None:
         now = time.monotonic()
         if self._abort_reason is not None and self._stopping_since is None:
             if self._abort_produced is not None:
-                self._book.declare(self._abort_produced)
+                for book in self._books.values():
+                    book.declare(self._abort_produced)
             self._end_source(self._abort_reason)
-        if self._cut and now > self._cut[0] and self._stopping_since is None:
-            self._fail(NodeFailed(self._cut[1]))
+        if self._stopping_since is None:
+            for group, why in self._table.find_offenders():
+                if group not in self._absent:
+                    self._note(why)
+                    self._do.kill(group)
         if self._stopping_since and now > self._stopping_since + _END_WITHIN_S:
             self._stop_nodes(self._reason)
         if self._stopping_since and now > self._stopping_since + _DRAIN_WITHIN_S:
@@ -255,65 +356,93 @@ class Supervisor(threading.Thread):
         """End the stream; what is on its way still gets to the file."""
         if self._stopping_since is None:
             self._stopping_since, self._reason = time.monotonic(), reason
-            self._post(self._source, {"typ": "end"})
+            for order in self._plan.orders.values():
+                for node in order["nodes"]:
+                    if not node["ins"]:
+                        self._post(node["spec"]["name"], {"typ": "end"})
 
     def _stop_nodes(self, reason: str) -> None:
         if self._stopping_since is None:
             self._stopping_since, self._reason = time.monotonic(), reason
+        for group in self._absent:
+            # whoever comes now comes too late
+            self._dead |= self._plan.nodes_of(group)
+            self._active -= self._plan.nodes_of(group)
         for node in self._active & self._known:
             self._post(node, {"typ": "stop", "reason": reason})
 
     def _settle(self) -> None:
         if self.failure is not None and self._first:
             # a dead source says nothing of the frames that were sent and that it never saw
-            self._book.declare(self._end_detector() or 0)
-        missing = self._book.settle(last_node=self._sink, reason=self._reason or "not acknowledged")
-        written, seconds = len(self._book.written), max(0.0, self._last - self._first)
-        account: Account = {
-            "produced": self._book.produced,
-            "written": written,
-            "missing": [list(gap) for gap in missing],
-            "duplicates": self._book.duplicates,
-            "reason": self._reason,
-        }
-        self._finish_nodes(account)
-        self.ledger = Ledger(
-            produced=self._book.produced,
-            written=written,
-            missing=missing,
-            frames_per_s=written / seconds if seconds else 0.0,
-            seconds=seconds,
-            files=(self._file,),
-            datasets=self._datasets or {},
-            duplicates=self._book.duplicates,
-            reason=self._reason,
-        )
+            produced = self._do.end_detector() or 0
+            for book in self._books.values():
+                book.declare(produced)
+        accounts = {sink: self._make_account(sink, book) for sink, book in self._books.items()}
+        self._finish_nodes(accounts)
+        self.ledger = self._make_ledger(accounts)
         self._show("done")
 
-    def _finish_nodes(self, account: Account) -> None:
+    def _make_account(self, sink: str, book: Book) -> Account:
+        missing = book.settle(last_node=sink, reason=self._reason or "not acknowledged")
+        return book.make_account(missing, reason=self._reason, notes=self._notes)
+
+    def _make_ledger(self, accounts: dict[str, Account]) -> Ledger:
+        main, *others = self._plan.sinks
+        seconds = max(0.0, self._last - self._first)
+        written = accounts[main]["written"]
+        return Ledger(
+            produced=accounts[main]["produced"],
+            written=written,
+            missing=tuple(MissingRange(*gap) for gap in accounts[main]["missing"]),
+            frames_per_s=written / seconds if seconds else 0.0,
+            seconds=seconds,
+            files=tuple(self._plan.files.values()),
+            datasets=self._datasets.get(main, {}),
+            duplicates=self._main.duplicates,
+            reason=self._reason,
+            notes=tuple(self._notes),
+            edges=self._table.edges,
+            others={sink: accounts[sink] for sink in others},
+        )
+
+    def _finish_nodes(self, accounts: dict[str, Account]) -> None:
         deadline = time.monotonic() + _DRAIN_WITHIN_S
-        self._account = account
+        self._settled = True
+        main = accounts[self._plan.sinks[0]]
         for node in self._known - self._dead:
-            self._post(node, {"typ": "finish", "account": account})
+            self._post(node, {"typ": "finish", "account": accounts.get(node, main)})
         failed_before = self.failure
-        while self._datasets is None and self._sink not in self._dead and time.monotonic() < deadline:
+        while self._missing_files() and time.monotonic() < deadline:
             self._turn()
-            if self.failure is not failed_before and self._sink not in self._dead:
-                return  # the sink could not close its file; the failure says why
-        if self._sink in self._dead:
+            if self.failure is not failed_before and self._missing_files():
+                break  # a sink could not close its file; the failure says why
+        for sink in set(self._plan.sinks) & self._dead:
             try:
-                self._datasets = self._recover(account)
+                self._datasets[sink] = self._do.recover(self._plan.files[sink], accounts[sink])
             except MambaError as error:
                 self.failure = self.failure or error
 
+    def _missing_files(self) -> set[str]:
+        return set(self._plan.sinks) - set(self._datasets) - self._dead
+
     def _show(self, state: str) -> None:
-        book, now = self._book, time.monotonic()
+        book, now = self._main, time.monotonic()
         (then, before), (_, after) = self._seen[0], self._seen[-1]
         rate = (after - before) / (now - then) if now > then else 0.0
+        if state != "done" and now - self._shown < _PROGRESS_EVERY_S:
+            return
         previous, self.progress = (
             self.progress,
-            Progress(book.produced, len(book.written), book.missing, self._frames, rate, state),
+            Progress(
+                book.produced,
+                len(book.written),
+                book.missing,
+                self._plan.job.frames,
+                rate,
+                state,
+                self._table.read(),
+            ),
         )
-        if state == "done" or (now - self._shown >= _PROGRESS_EVERY_S and previous != self.progress):
-            self._shown = now
-            self._on_progress(self.progress)
+        self._shown = now
+        if state == "done" or previous != self.progress:
+            self._do.on_progress(self.progress)

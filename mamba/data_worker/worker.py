@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
-from mamba.data_worker.edges import EdgePlan, OutEdge, format_messages
+import psutil
+
+from mamba.data_worker.edges import EdgePlan, Port, format_port
 from mamba.data_worker.graph import NodeSpec, build_node
-from mamba.data_worker.loops import NodeLoop, SourceLoop, StepLoop
-from mamba.data_worker.nodes import Flow, Job, Sink
+from mamba.data_worker.loops import NodeLoop
+from mamba.data_worker.nodes import Flow, Job, Node, Sink, Source
 from mamba.data_worker.reports import Reporter, dump_error
+from mamba.data_worker.source_loops import FillLoop, StreamLoop
+from mamba.data_worker.step_loop import StepLoop
 from mamba.data_worker.stream import FrameReceiver
-from mamba.errors import MambaError
+from mamba.errors import MambaError, NodeFailed
 
 _JOIN_S = 10.0
+_METERS_EVERY_S = 0.25
 
 
 class GroupWorker:
@@ -23,49 +29,38 @@ class GroupWorker:
 
     def __init__(self) -> None:
         self._loops: list[NodeLoop] = []
+        self._meters: _MeterReader | None = None
 
     def identify(self) -> str:
         """Process id."""
         return json.dumps({"err": "", "pid": os.getpid()})
 
-    def prepare(self, order: str) -> str:
+    def prepare(self, text: str) -> str:
         """Make nodes, files and the origins' ends of edges, for one arm."""
-        plan = json.loads(order)
+        order = json.loads(text)
         try:
-            for node in plan["nodes"]:
-                self._loops.append(self._make_loop(node, plan))
+            for plan in order["nodes"]:
+                self._loops.append(_make_loop(plan, order))
         except MambaError as error:
             self._discard()
             return json.dumps({"err": error.code, **dump_error(error)})
+        self._meters = _MeterReader(order, self._loops)
         return json.dumps({"err": ""})
-
-    def _make_loop(self, plan: dict[str, Any], order: dict[str, Any]) -> NodeLoop:
-        node = build_node(NodeSpec.model_validate(plan["spec"]))
-        inputs = {name: Flow.load(raw) for name, raw in plan["inputs"].items()}
-        ins = [EdgePlan(**edge) for edge in plan["ins"]]
-        node.plan(inputs)
-        job = Job(**{**order["job"], "file": Path(order["job"]["file"])})
-        reporter = Reporter(order["control"], node.name)
-        if not ins:
-            receiver = FrameReceiver(order["endpoint"], order["data_format"])
-            outs = [OutEdge(EdgePlan(**edge), receiver.format) for edge in plan["outs"]]
-            return SourceLoop(node, reporter, outs, receiver)
-        node.open(job, inputs)
-        flows = {name: Flow.load(raw) for name, raw in plan["outputs"].items()}
-        edges = [EdgePlan(**edge) for edge in plan["outs"]]
-        outs = [OutEdge(edge, format_messages(flows[edge.output])) for edge in edges]
-        return StepLoop(node, reporter, outs, ins)
 
     def start(self) -> str:
         """Let the nodes run."""
         for loop in self._loops:
             loop.start()
+        assert self._meters is not None
+        self._meters.start()
         return json.dumps({"err": ""})
 
     def finish(self) -> str:
         """Wait until all nodes of the arm are through."""
         for loop in self._loops:
             loop.join(_JOIN_S)
+        if self._meters is not None:
+            self._meters.end()
         stuck = [loop.name for loop in self._loops if loop.is_alive()]
         self._loops = []
         return json.dumps({"err": "node-failed" if stuck else "", "stuck": stuck})
@@ -81,3 +76,86 @@ class GroupWorker:
             if isinstance(loop.node, Sink):
                 loop.node.discard()
         self._loops = []
+
+
+def _make_loop(plan: dict[str, Any], order: dict[str, Any]) -> NodeLoop:
+    node = build_node(NodeSpec.model_validate(plan["spec"]))
+    inputs = {name: Flow.load(raw) for name, raw in plan["inputs"].items()}
+    outputs = {name: Flow.load(raw) for name, raw in plan["outputs"].items()}
+    outs = [EdgePlan(**edge) for edge in plan["outs"]]
+    ins = [EdgePlan(**edge) for edge in plan["ins"]]
+    job = Job(**{**order["job"], "file": Path(plan["file"])})
+    _guard(node, lambda: node.plan(inputs))
+    if plan["detector"] is not None:
+        receiver = FrameReceiver(plan["detector"]["endpoint"], plan["detector"]["data_format"])
+        port = Port(outs, receiver.format)
+        return StreamLoop(node, _report(node, order), port, receiver, resumes=job.resume)
+    _guard(node, lambda: node.open(job, inputs))
+    ports: dict[str, Port] = {}
+    try:
+        for name, flow in outputs.items():
+            edges = [edge for edge in outs if edge.output == name]
+            ports[name] = Port(edges, *format_port(flow, plan["credits"]))
+    except MambaError:
+        for port in ports.values():
+            port.close()
+        if isinstance(node, Sink):
+            node.discard()
+        raise
+    if isinstance(node, Source):
+        return FillLoop(node, _report(node, order), ports["out"], job.arm)
+    return StepLoop(node, _report(node, order), ports, ins, outputs)
+
+
+def _report(node: Node, order: dict[str, Any]) -> Reporter:
+    return Reporter(order["control"], node.name)
+
+
+def _guard(node: Node, step: Any) -> None:
+    """A site's node may raise anything.
+
+    Raises:
+        MambaError: what it raised, with the node's name.
+    """
+    try:
+        step()
+    except MambaError:
+        raise
+    except Exception as error:
+        raise NodeFailed(
+            f"node {node.name}: {type(error).__name__} while it was made ready", seen=str(error)
+        ) from error
+
+
+class _MeterReader(threading.Thread):
+    """Tells the supervisor a few times a second how far each node is, also while one of them hangs."""
+
+    def __init__(self, order: dict[str, Any], loops: list[NodeLoop]) -> None:
+        super().__init__(name="meters", daemon=True)
+        self._loops = list(loops)
+        self._endpoint, self._name = order["control"], f"{order['group']}/"
+        self._ended = threading.Event()
+        self._process = psutil.Process()
+        self._process.cpu_percent()
+
+    def run(self) -> None:
+        """Until the arm is over."""
+        reporter = Reporter(self._endpoint, self._name)
+        while not self._ended.wait(_METERS_EVERY_S):
+            nodes = {loop.node.name: loop.read_meter() for loop in self._loops}
+            memory = self._process.memory_info()
+            reporter.send(
+                "meters",
+                nodes=nodes,
+                cpu_percent=self._process.cpu_percent(),
+                # rings are shared, and belong to nobody alone
+                memory_bytes=memory.rss - memory.shared,
+            )
+            reporter.take(0.0)
+        reporter.close()
+
+    def end(self) -> None:
+        """Stop; returns when it has."""
+        self._ended.set()
+        if self.is_alive():
+            self.join()

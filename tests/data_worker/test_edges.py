@@ -22,7 +22,7 @@ def ring() -> Iterator[Ring]:
 
 
 def connect(folder: Path, ring: Ring, policy: Policy) -> tuple[OutEdge, InEdge]:
-    plan = EdgePlan("camera", "out", "file", "camera", policy, f"ipc://{folder}/e", "token", counted=True)
+    plan = EdgePlan("camera", "out", "file", "camera", policy, f"ipc://{folder}/e", "token", SLOTS)
     out = OutEdge(plan, DataFormat((32, 64), "uint16", "ring", 1, SLOTS, ring.name))
     inward = InEdge(f"ipc://{folder}/e", DataFormat((32, 64), "uint16", "ring", 1, SLOTS, ring.name, "token").dump())
     deadline = time.monotonic() + 3
@@ -70,6 +70,7 @@ def test_latest_keeps_the_newest_and_the_end_comes_after_it(tmp_path: Path, ring
     given_up = [lost.block for n in range(5) if (lost := out.put(block(n)))]
     assert given_up == [1, 2, 3]
     out.end(End(1, 5))
+    out.collect()
     assert not out.finished
     for number in (0, 4):
         got = take(inward)

@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
-from mamba.data_worker import control
+from mamba.data_worker import control, supervisor
 from mamba.data_worker.control import Armed, arm
 from mamba.data_worker.ledger import Ledger
 from mamba.errors import DataError, DiskFull, GraphInvalid, NodeFailed, StreamBroken
@@ -122,35 +122,40 @@ def pid_of(group: str) -> int:
     return pid
 
 
-def test_a_killed_writer_ends_the_run_and_loses_nothing_acknowledged(start: Start) -> None:
-    feeder, armed = start(frames=100_000, period_s=0.005)
-    await_written(armed, 50)
-    safe = armed.progress().written
-    killed = time.monotonic()
-    os.kill(pid_of("file"), signal.SIGKILL)
-    with pytest.raises(NodeFailed, match="node file: its actor died"):
-        armed.wait(10)
-    assert time.monotonic() - killed < 5
-    ledger = armed.ledger
-    assert ledger is not None
-    assert ledger.written >= safe
+@pytest.mark.parametrize("transport", ["ring", "zmq"])
+@pytest.mark.parametrize("group", ["file", "intake"])
+def test_a_killed_actor_is_replaced_and_nothing_is_lost(start: Start, group: str, transport: str) -> None:
+    feeder, armed = start(frames=3000, period_s=0.002, transport=transport)
+    for safe in (100, 900):
+        await_written(armed, safe)
+        os.kill(pid_of(group), signal.SIGKILL)
+        await_note(armed, "a new actor took over", safe // 100 // 9 + 1)
+    ledger = armed.wait(30)
+    assert (ledger.produced, ledger.written, ledger.missing, ledger.duplicates) == (3000, 3000, (), 0)
     check_file(ledger, feeder.feed.shape)
+    seconds = [float(note.split()[-2]) for note in ledger.notes if "took over" in note]
+    assert len(seconds) == 2
+    assert max(seconds) < 5
+    with h5py.File(ledger.files[0]) as file:
+        assert not np.isnan(file["entry/data/region_sums"][:]).any()
+
+
+def await_note(armed: Armed, text: str, times: int = 1) -> None:
+    deadline = time.monotonic() + 20
+    while sum(text in note for note in armed._supervisor._notes) < times:
+        assert time.monotonic() < deadline, armed._supervisor._notes
+        time.sleep(0.02)  # between looks
 
 
 def test_a_stopped_source_is_noticed_without_its_help(start: Start) -> None:
-    feeder, armed = start(frames=100_000, period_s=0.005)
+    feeder, armed = start(frames=1000, period_s=0.005)
     await_written(armed, 20)
-    process = psutil.Process(pid_of("intake"))
-    process.suspend()
-    stopped = time.monotonic()
+    psutil.Process(pid_of("intake")).suspend()
     # its two nodes fall silent together, but their heartbeats are missed one by one
-    with pytest.raises(NodeFailed, match=r"node (camera|region_sums|camera, region_sums): its actor died"):
-        armed.wait(20)
-    assert armed.ledger is not None
-    check_file(armed.ledger, feeder.feed.shape)
-    assert time.monotonic() - stopped < 25
-    if process.is_running():
-        process.resume()
+    ledger = armed.wait(30)
+    assert any("its actor died" in note for note in ledger.notes)
+    assert (ledger.written, ledger.missing) == (1000, ())
+    check_file(ledger, feeder.feed.shape)
 
 
 def test_a_detector_that_dies_is_told_and_its_frames_are_kept(start: Start) -> None:
@@ -230,7 +235,8 @@ def test_a_file_size_limit_is_a_full_disk(start: Start) -> None:
     control._runner.kill("file")  # it would keep the limit
 
 
-def test_frames_that_a_dead_source_never_saw_are_named(start: Start) -> None:
+def test_frames_that_no_node_ever_saw_are_named(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "_STRIKES", 0)  # nobody is replaced
     produced = 90_000  # as a camera says that is asked when everything has failed
     feeder, armed = start(frames=100_000, period_s=0.005, end_detector=lambda: produced)
     await_written(armed, 20)

@@ -70,7 +70,7 @@ class Hdf5Sink(Sink):
         self._spare = self.parameters.spare_mib << 20
         self.path = job.file
         self.files = (job.file,)
-        self._file = _create(job.file)
+        self._file = h5py.File(job.file, "r+") if job.resume else _create(job.file)
         # Evicted metadata would reach the file between two flushes, and a killed writer leave it half changed.
         config = self._file.id.get_mdc_config()
         config.incr_mode = config.flash_incr_mode = config.decr_mode = 0
@@ -84,9 +84,25 @@ class Hdf5Sink(Sink):
         self._numbers = np.empty(self._rows.size, dtype=np.int64)  # row → frame number
         self._values = {n: np.full((self._rows.size, *form.shape), np.nan) for n, form in self._tables.items()}
         self._count = self._flushed = self._oldest_change = 0
-        self._layout(job)
+        if job.resume:
+            self._resume()
+        else:
+            self._layout(job)
         self._file.flush()
         self._writeback = Writeback(self._file.id.get_vfd_handle())
+
+    def _resume(self) -> None:
+        """Take up the file of a writer that was killed: what it had flushed stays, the rest comes again."""
+        data = self._file["entry/data"]
+        self._frames = data["frames"]
+        self._small = {name: data[name] for name in ("frame_number", *self._tables)}
+        numbers = data["frame_number"][:]
+        self._make_room(int(numbers.max(initial=0)) + 1)
+        self._count = self._flushed = self._oldest_change = len(numbers)
+        self._numbers[: len(numbers)] = numbers
+        self._rows[numbers] = np.arange(len(numbers))
+        for name, values in self._values.items():
+            values[numbers] = data[name][:]
 
     def discard(self) -> None:
         """Remove the empty file."""

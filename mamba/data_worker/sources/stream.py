@@ -21,9 +21,14 @@ class StreamSource(Node):
 
 
 class BlockOrder:
-    """Checks that a stream loses no block."""
+    """Checks that a stream loses no block.
 
-    def __init__(self) -> None:
+    Args:
+        resumes: a receiver before this one took some of the blocks; those that it had released do not come again.
+    """
+
+    def __init__(self, *, resumes: bool = False) -> None:
+        self._resumes = resumes
         self._arm: int | None = None
         self._next = 0
 
@@ -34,10 +39,11 @@ class BlockOrder:
             StreamBroken: a block of another arm, or not the next one.
         """
         self._arm = block.arm if self._arm is None else self._arm
-        if block.arm != self._arm or block.block != self._next:
+        right = block.block >= self._next if self._resumes else block.block == self._next
+        if block.arm != self._arm or not right:
             raise StreamBroken(
                 f"stream of arm {self._arm}: a block is missing",
                 seen=f"block {block.block} of arm {block.arm} instead of block {self._next}",
                 remedy="arm the detector again",
             )
-        self._next += 1
+        self._next = block.block + 1

@@ -1,0 +1,97 @@
+"""What each node of an arm is doing, from the meters that their actors send; finds those that hang or grow."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Any
+
+from mamba.data_worker.meters import NodeProgress
+from mamba.data_worker.planning import ArmPlan
+
+_RATE_OVER_S = 1.0
+
+
+class NodeTable:
+    """Keeps the newest meters of all nodes; belongs to the supervisor's thread."""
+
+    def __init__(self, plan: ArmPlan) -> None:
+        self._plan = plan
+        self._states = dict.fromkeys(plan.groups, "opening")
+        self._meters: dict[str, dict[str, Any]] = {}
+        self._past: dict[str, deque[tuple[float, int, int]]] = {name: deque() for name in plan.groups}
+        self._actors: dict[str, dict[str, Any]] = {}
+        self.edges: dict[str, dict[str, int]] = {}
+        """By edge, such as "camera → file": frame numbers sent and dropped."""
+
+    def set_state(self, node: str, state: str) -> None:
+        """A node began, failed, or is being replaced."""
+        self._states[node] = state
+        if state == "replaced":
+            self._meters.pop(node, None)
+            self._past[node].clear()
+
+    def take(self, group: str, report: dict[str, Any]) -> None:
+        """Meters of a group's nodes."""
+        self._actors[group] = report
+        for node, meter in report["nodes"].items():
+            self._take_meter(node, meter)
+
+    def take_last(self, node: str, meter: dict[str, Any]) -> None:
+        """The meter of a node through which nothing more will come."""
+        self._take_meter(node, meter)
+        if self._states[node] == "running":
+            self._states[node] = "ended"
+
+    def _take_meter(self, node: str, meter: dict[str, Any]) -> None:
+        now = time.monotonic()
+        self._meters[node] = meter
+        past = self._past[node]
+        past.append((now, meter["rows"], meter["bytes"]))
+        while len(past) > 2 and past[0][0] < now - _RATE_OVER_S:
+            past.popleft()
+        for name, counts in meter["edges"].items():
+            self.edges[name] = counts
+
+    def find_offenders(self) -> list[tuple[str, str]]:
+        """Groups with a node that takes too long for one item, or with too much memory: (group, why)."""
+        found = []
+        for group, report in self._actors.items():
+            for node, meter in report["nodes"].items():
+                limit_s = self._plan.graph.node(node).time_limit_s
+                if meter["busy_s"] > limit_s:
+                    found.append((group, f"node {node}: process() has taken more than {limit_s:g} s"))
+            limit_mib = min(self._plan.graph.node(node).memory_limit_mib for node in self._plan.nodes_of(group))
+            if report["memory_bytes"] > limit_mib << 20:
+                names = ", ".join(sorted(self._plan.nodes_of(group)))
+                found.append((group, f"node {names}: its actor has grown beyond {limit_mib} MiB"))
+        for group, _ in found:
+            self._actors.pop(group, None)
+        return found
+
+    def read(self) -> tuple[NodeProgress, ...]:
+        """All nodes, in the graph's order."""
+        return tuple(self._read(name) for name in self._plan.groups)
+
+    def _read(self, name: str) -> NodeProgress:
+        meter, group = self._meters.get(name, {}), self._plan.groups[name]
+        actor = self._actors.get(group, {})
+        past = self._past[name]
+        span = past[-1][0] - past[0][0] if len(past) > 1 else 0.0
+        made = meter.get("last_time", 0.0)
+        into = [counts for edge, counts in self.edges.items() if edge.endswith(f" → {name}")]
+        return NodeProgress(
+            name=name,
+            kind=self._plan.graph.node(name).kind,
+            group=group,
+            state=self._states[name],
+            rows=meter.get("rows", 0),
+            rows_per_s=(past[-1][1] - past[0][1]) / span if span else 0.0,
+            bytes_per_s=(past[-1][2] - past[0][2]) / span if span else 0.0,
+            queued=meter.get("queued", 0),
+            credits=meter.get("credits", 0),
+            dropped=sum(counts["dropped"] for counts in into),
+            lag_s=max(0.0, time.time() - made) if made and self._states[name] == "running" else 0.0,
+            cpu_percent=actor.get("cpu_percent", 0.0),
+            memory_bytes=actor.get("memory_bytes", 0),
+        )

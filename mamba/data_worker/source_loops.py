@@ -1,0 +1,169 @@
+"""The threads that run sources: one forwards the slots of a detector's ring, one has its node fill slots of our own."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from mamba.data_worker.edges import Port
+from mamba.data_worker.frame import Block, End
+from mamba.data_worker.ledger import RangeSet
+from mamba.data_worker.loops import POLL_S, NodeLoop
+from mamba.data_worker.nodes import Node, Source
+from mamba.data_worker.reports import Reporter, dump_error
+from mamba.data_worker.sources.stream import BlockOrder
+from mamba.data_worker.stream import FrameReceiver
+from mamba.errors import NodeFailed, StreamBroken
+
+_REPORT_EVERY_S = 0.05
+
+
+class _Arrivals:
+    """Which frames came, and which came again; told to the supervisor now and then."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self._all, self._fresh = RangeSet(), RangeSet()
+        self._first_at = self._reported = 0.0
+
+    def add(self, first: int, count: int) -> None:
+        """Take note of a block."""
+        self._first_at = self._first_at or time.monotonic()
+        again = count - self._all.add(first, count)
+        self._fresh.add(first, count)
+        if again:
+            self._reporter.send("repeated", count=again)
+
+    def report(self, *, at_once: bool = False) -> None:
+        """Tell what is new, when it is time."""
+        now = time.monotonic()
+        if not (at_once or now - self._reported > _REPORT_EVERY_S):
+            return
+        self._reported = now
+        if len(self._fresh):
+            self._reporter.send("received", ranges=list(self._fresh), age_s=now - self._first_at)
+            self._fresh = RangeSet()
+
+
+class StreamLoop(NodeLoop):
+    """Runs a stream source: forwards the slots of the detector's ring and gives each back when all readers have.
+
+    Args:
+        resumes: the source before this one was killed; the detector sends again what that one had not released.
+    """
+
+    def __init__(
+        self, node: Node, reporter: Reporter, port: Port, receiver: FrameReceiver, *, resumes: bool = False
+    ) -> None:
+        super().__init__(node, reporter, {"out": port})
+        self._port, self._receiver = port, receiver
+        self._order, self._arrivals = BlockOrder(resumes=resumes), _Arrivals(reporter)
+
+    def connect(self) -> None:
+        """The detector is connected already; its readers come by themselves."""
+        self.await_readers()
+
+    def work(self) -> None:
+        """Forward until the end."""
+        poller = self.make_poller(self._receiver.link.socket, self._receiver.link.monitor)
+        end = End(0, 0)
+        try:
+            while not (self.stopped or self.ending):
+                poller.poll(round(POLL_S * 1000))
+                self.obey(0)
+                self.tend()
+                found = self._forward_all()
+                self._arrivals.report()
+                if found is not None:
+                    end = found
+                    self.reporter.send("ended", produced=end.produced)
+                    break
+        except StreamBroken as error:
+            self.reporter.send("broken", **dump_error(error))
+        self._arrivals.report(at_once=True)
+        # whatever ended the stream: what came of it goes its way to the file
+        self.pass_end(end)
+
+    def _forward_all(self) -> End | None:
+        while (item := self._receiver.receive(0)) is not None:
+            if isinstance(item, End):
+                return item
+            self._order.check(item)
+            self._arrivals.add(item.first, item.count)
+            self.count(item, item.count * self._receiver.format.frame_bytes)
+            self.tell_lost(self._port.forward(item))
+            self.meter.queued = self._port.held
+        return None
+
+    def release(self, key: Block) -> None:
+        """The detector may fill the slot again."""
+        self._receiver.release(key)
+
+    def close(self) -> None:
+        """Leave the detector too."""
+        self._receiver.close()
+        super().close()
+
+
+class FillLoop(NodeLoop):
+    """Runs any other source: has it fill slots, and sends them."""
+
+    def __init__(self, node: Source, reporter: Reporter, port: Port, arm: int) -> None:
+        super().__init__(node, reporter, {"out": port})
+        self._source, self._port, self._arm = node, port, arm
+        self._arrivals = _Arrivals(reporter)
+
+    def connect(self) -> None:
+        """The node has opened what it needs."""
+        self.await_readers()
+
+    def work(self) -> None:
+        """Fill until the end."""
+        end = End(self._arm, 0)
+        try:
+            while not (self.stopped or self.ending):
+                self.obey(0 if self.ready else 0.005)
+                self.tend()
+                self._arrivals.report()
+                if not self.ready:
+                    continue
+                found = self._fill()
+                if found is not None:
+                    end = found
+                    self.reporter.send("ended", produced=end.produced)
+                    break
+        except StreamBroken as error:
+            self.reporter.send("broken", **dump_error(error))
+        self._arrivals.report(at_once=True)
+        self.pass_end(end)
+
+    def _fill(self) -> End | None:
+        slot, rows = self._port.reserve()
+        found = self._source.fill(rows, POLL_S)
+        if found is None or isinstance(found, End):
+            self._port.give_back(slot)
+            return found
+        first, count = found
+        if not 0 < count <= len(rows):
+            raise NodeFailed(
+                f"node {self.node.name}: fill() says {count} frames in a block of {len(rows)}",
+                remedy="mend the node: it returns (first, count) of what it put into `out`",
+            )
+        block = Block(self._arm, 0, first, count, time=time.time())
+        self._arrivals.add(first, count)
+        self.count(block, rows[:count].nbytes)
+        self.tell_lost(self._port.commit(block, slot, rows))
+        self.meter.queued = self._port.held
+        return None
+
+    def release(self, key: Any) -> None:
+        """The port keeps its own slots."""
+
+    def give_up(self) -> None:
+        """Close what was opened, and let the readers go home."""
+        self._source.stop()
+        self.pass_end(End(self._arm, 0))
+
+    def drain(self) -> None:
+        """Close what was opened."""
+        self._source.stop()

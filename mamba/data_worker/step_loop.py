@@ -1,0 +1,308 @@
+"""The thread that runs a processor or a sink.
+
+A block that came is held until everything that was made of it is safe: for a sink that keeps, until the flush after
+it; for a processor, until all readers of its outputs have released theirs. Then it is released to its origin. An
+origin that is killed comes back and sends again what was not released; numbers that were taken are not taken twice.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mamba.data_worker.edges import EdgePlan, InEdge, Port
+from mamba.data_worker.frame import Block, End
+from mamba.data_worker.joining import Joiner, Outcome, Part
+from mamba.data_worker.ledger import RangeSet
+from mamba.data_worker.link import RESUME_WITHIN_S
+from mamba.data_worker.loops import CONNECT_S, POLL_S, NodeLoop
+from mamba.data_worker.nodes import ACKNOWLEDGE_EVERY_S, Flow, Item, Node, Numbered, Result, Rows, Sink
+from mamba.data_worker.reports import Reporter
+from mamba.errors import NodeFailed, StreamBroken
+
+_IDLE_S = 0.02
+"""A sink to which nothing comes for so long flushes: its origin may be waiting for the slots."""
+_RETRY_S = 0.05
+
+
+@dataclass(eq=False)
+class Taken:
+    """A block that came in, and how many things still need it."""
+
+    edge: InEdge
+    block: Block
+    uses: int = 1
+
+
+class Input:
+    """One input of a node: the edge, which is made anew when its origin was killed, and what was taken from it."""
+
+    def __init__(self, plan: EdgePlan) -> None:
+        self.plan, self.ended = plan, False
+        self.edge: InEdge | None = None
+        self.held = 0
+        self._seen = RangeSet()
+        self._lost_at = self._tried_at = 0.0
+
+    def connect(self, timeout_s: float = CONNECT_S) -> None:
+        """Connect to the origin."""
+        self.edge = InEdge.connect(self.plan.endpoint, token=self.plan.token, timeout_s=timeout_s)
+
+    def receive(self) -> Taken | End | None:
+        """The next block, the end, or None; looks for a new origin when the old one is gone.
+
+        Raises:
+            StreamBroken: no new origin came in time.
+        """
+        if self.edge is None and not self._reconnect():
+            return None
+        assert self.edge is not None
+        try:
+            item = self.edge.receive(0)
+        except StreamBroken:
+            self.edge.close()
+            self.edge, self._lost_at = None, time.monotonic()
+            return None
+        if isinstance(item, End):
+            self.ended = True
+            return item
+        if item is None:
+            return None
+        self.held += 1
+        return Taken(self.edge, item)
+
+    def _reconnect(self) -> bool:
+        now = time.monotonic()
+        if now - self._tried_at < _RETRY_S:
+            return False
+        self._tried_at = now
+        try:
+            self.connect(timeout_s=1.0)
+        except StreamBroken:
+            if now - self._lost_at > RESUME_WITHIN_S:
+                raise
+            return False
+        return True
+
+    def find_new(self, block: Block) -> list[tuple[int, int]]:
+        """Those of the block's numbers that did not come before, as (first, count); they count as seen now."""
+        new = [(first, end - first) for first, end in self._seen.gaps(block.first, block.last + 1)]
+        self._seen.add(block.first, block.count)
+        return new
+
+    def release(self, taken: Taken) -> None:
+        """Give the block back to its origin, if that is still the one it came from."""
+        self.held -= 1
+        if taken.edge is self.edge:
+            taken.edge.release(taken.block)
+
+    def close(self) -> None:
+        """Leave the origin."""
+        if self.edge is not None:
+            self.edge.close()
+
+
+class StepLoop(NodeLoop):
+    """Runs a processor or a sink."""
+
+    def __init__(
+        self, node: Node, reporter: Reporter, ports: dict[str, Port], ins: list[EdgePlan], flows: dict[str, Flow]
+    ) -> None:
+        super().__init__(node, reporter, ports)
+        self._inputs = {plan.input: Input(plan) for plan in ins}
+        self._flows = flows
+        complete = {plan.input: plan.complete for plan in ins}
+        self._joiner = Joiner(complete, min(plan.credits for plan in ins)) if node.joins else None
+        self._keeps = isinstance(node, Sink) and node.keeps
+        self._unsafe: list[tuple[Input, Taken]] = []
+        self._flushed = self._came = time.monotonic()
+        self._watched: tuple[InEdge, ...] = ()
+        self._poller = self.make_poller()
+
+    def connect(self) -> None:
+        """Connect to the origins of all inputs."""
+        for each in self._inputs.values():
+            each.connect()
+
+    @property
+    def _open(self) -> list[str]:
+        return [name for name, each in self._inputs.items() if not each.ended]
+
+    def work(self) -> None:
+        """Process until every input has ended."""
+        end: End | None = None
+        try:
+            while not self.stopped and self._open:
+                self._wait()
+                self.obey(0)
+                self.tend()
+                end = self._take_round() or end
+                self._flush_in_time()
+                if self._joiner is not None:
+                    self._process_joined(self._joiner.look())
+            if self.stopped:
+                return
+            self._put(self.node.end(), Block(0, 0, 0, 0, time=time.time()), [])
+            self._make_safe()
+        except StreamBroken as error:
+            self.reporter.send("cut", why=error.what)
+            while not self.stopped:
+                self.obey(POLL_S)
+        if end is not None and not self.stopped:
+            self.pass_end(end)
+
+    def _wait(self) -> None:
+        edges = [each.edge for each in self._inputs.values() if not each.ended] if self.ready else []
+        there = tuple(edge for edge in edges if edge is not None)
+        if self._watched != there:
+            sockets = [socket for edge in there for socket in (edge.link.socket, edge.link.monitor)]
+            self._watched, self._poller = there, self.make_poller(*sockets)
+        pressed = bool(self._unsafe) or len(there) < len(edges)
+        self._poller.poll(round((_IDLE_S if pressed else POLL_S) * 1000))
+
+    def _take_round(self) -> End | None:
+        """One block of each input: none can starve another."""
+        end = None
+        for name in self._open:
+            if not self.ready:
+                break
+            each = self._inputs[name]
+            item = each.receive()
+            if isinstance(item, End):
+                end = item
+                if self._joiner is not None:
+                    self._process_joined(self._joiner.end(name))
+            elif item is not None:
+                self._take(name, each, item)
+        self.meter.queued = sum(each.held for each in self._inputs.values())
+        return end
+
+    def _take(self, name: str, each: Input, taken: Taken) -> None:
+        block, rows = taken.block, taken.edge.frames(taken.block)
+        self._came = time.monotonic()
+        self.count(block, rows.nbytes)
+        for first, count in each.find_new(block):
+            part = rows[first - block.first :][:count]
+            if self._joiner is None:
+                self._process(first, {name: part}, block.time, [(each, taken)])
+            else:
+                taken.uses += 1
+                self._process_joined(self._joiner.add(Part(name, first, part, time=block.time, key=(each, taken))))
+        self._let_go(each, taken)
+
+    def _process_joined(self, outcome: Outcome) -> None:
+        for joined in outcome.joined:
+            self._process(joined.first, joined.arrays, joined.time, joined.keys)
+        for first, count, missed in outcome.lost:
+            self.meter.dropped += count
+            self.reporter.send(
+                "lost", first=first, count=count, to=self.node.name, reason=f"join: {missed} has not got it"
+            )
+        for each, taken in outcome.through:
+            self._let_go(each, taken)
+
+    def _process(self, first: int, arrays: dict[str, Rows], made: float, keys: list[tuple[Input, Taken]]) -> None:
+        self.meter.busy_since = time.monotonic()
+        result = self.node.process(Item(first, arrays, made))
+        self.meter.busy_since = 0.0
+        self._put(result, Block(0, 0, first, 0, time=made), keys)
+
+    def _put(self, result: Result, block: Block, keys: list[tuple[Input, Taken]]) -> None:
+        for output, (first, rows) in number_rows(result, block.first).items():
+            port = self.ports.get(output)
+            self._check_rows(output, rows)
+            if port is None or not len(rows):
+                continue
+            step = port.form.block_frames
+            for at in range(0, len(rows), step):
+                part = rows[at : at + step]
+                if not self._await_room(port):
+                    return
+                for _, taken in keys:
+                    taken.uses += 1
+                self.tell_lost(port.put(replace(block, first=first + at, count=len(part)), part, keys))
+
+    def _await_room(self, port: Port) -> bool:
+        while not port.ready and not self.stopped:
+            self.obey(0.005)
+            self.tend()
+        return port.ready
+
+    def _check_rows(self, output: str, rows: Rows) -> None:
+        flow = self._flows.get(output)
+        if flow is None:
+            raise NodeFailed(f"node {self.node.name}: it has no output {output!r}", seen=", ".join(self._flows))
+        rows = np.asarray(rows)
+        if rows.shape[1:] != flow.shape or not np.can_cast(rows.dtype, flow.dtype, "same_kind"):
+            raise NodeFailed(
+                f"node {self.node.name}: process() gave rows of another form than it planned",
+                seen=f"{rows.shape[1:]} {rows.dtype}, planned {flow.shape} {flow.dtype}",
+                remedy="mend the node: shape is (count, *flow.shape)",
+            )
+
+    def release(self, key: list[tuple[Input, Taken]]) -> None:
+        """All readers are through with what was made of these blocks."""
+        for each, taken in key:
+            self._let_go(each, taken)
+
+    def _let_go(self, each: Input, taken: Taken) -> None:
+        taken.uses -= 1
+        if taken.uses:
+            return
+        if self._keeps:
+            self._unsafe.append((each, taken))
+            if each.held * 2 >= each.plan.credits:
+                self._make_safe()
+        else:
+            each.release(taken)
+
+    def _flush_in_time(self) -> None:
+        now = time.monotonic()
+        if self._unsafe and (now - self._came > _IDLE_S or now - self._flushed > ACKNOWLEDGE_EVERY_S):
+            self._make_safe()
+
+    def _make_safe(self) -> None:
+        if isinstance(self.node, Sink):
+            ranges = self.node.flush()
+            self._flushed = time.monotonic()
+            if ranges:
+                self.reporter.send("written", ranges=ranges)
+        for each, taken in self._unsafe:
+            each.release(taken)
+        self._unsafe = []
+
+    def drain(self) -> None:
+        """Flush."""
+        self._make_safe()
+
+    def give_up(self) -> None:
+        """Leave the origins, so that none waits for this node; say what is safe."""
+        if isinstance(self.node, Sink):
+            ranges = self.node.flush()
+            if ranges:
+                self.reporter.send("written", ranges=ranges)
+        for each in self._inputs.values():
+            each.close()
+        self.pass_end(End(0, 0))
+
+    def finish(self, account: dict[str, Any] | None) -> None:
+        """Close the file with the account."""
+        if isinstance(self.node, Sink):
+            nothing = {"produced": 0, "written": 0, "missing": [], "duplicates": 0, "reason": "lost"}
+            kept = self.node.close(account or nothing)
+            self.reporter.send("closed", datasets={name: info.dump() for name, info in kept.items()})
+
+    def close(self) -> None:
+        """Leave the origins too."""
+        for each in self._inputs.values():
+            each.close()
+        super().close()
+
+
+def number_rows(result: Result, first: int) -> dict[str, Numbered]:
+    """What a node gave, by output, with numbers: those of the item that begins with `first` where it gave none."""
+    given = result if isinstance(result, dict) else {} if result is None else {"out": result}
+    return {name: rows if isinstance(rows, Numbered) else Numbered(first, rows) for name, rows in given.items()}
