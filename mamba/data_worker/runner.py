@@ -118,6 +118,7 @@ class Runner:
 
             Runner._imported = True
             logging.getLogger("ray").setLevel(logging.ERROR)
+            _silence(ray)
             # Ray's processes die with the thread that started them (PR_SET_PDEATHSIG); who arms may be a passing one
             self._keeper = ThreadPoolExecutor(1, thread_name_prefix="ray-keeper")
             self._keeper.submit(
@@ -213,6 +214,15 @@ class Runner:
             shutil.rmtree(self._folder)
             self._folder = None
             sweep_rings()
+
+
+def _silence(ray: Any) -> None:
+    """Keep what Ray says of dead actors out of the console; it prints even with `log_to_driver=False` (Ray 2.60).
+
+    The supervisor says it in one line. A Ray without this function prints again, and nothing else changes.
+    """
+    if hasattr(ray._private.worker, "print_to_stdstream"):
+        ray._private.worker.print_to_stdstream = lambda data, **_: log.debug("Ray: %s", " ".join(data["lines"]))
 
 
 def _sweep_folders() -> None:
