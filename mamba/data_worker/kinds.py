@@ -19,6 +19,12 @@ GROUP = "mamba.nodes"
 
 _OURS = {
     "stream": "mamba.data_worker.sources.stream:StreamSource",
+    "dark_flat": "mamba.data_worker.processors.dark_flat:DarkFlat",
+    "mask": "mamba.data_worker.processors.mask:Mask",
+    "threshold": "mamba.data_worker.processors.threshold:Threshold",
+    "rebin": "mamba.data_worker.processors.rebin:Rebin",
+    "frame_values": "mamba.data_worker.processors.frame_values:FrameValues",
+    "combine_frames": "mamba.data_worker.processors.combine_frames:CombineFrames",
     "region_sums": "mamba.data_worker.processors.region_sums:RegionSums",
     "hdf5": "mamba.data_worker.sinks.hdf5:Hdf5Sink",
 }
