@@ -26,6 +26,9 @@ _OURS = {
     "frame_values": "mamba.data_worker.processors.frame_values:FrameValues",
     "combine_frames": "mamba.data_worker.processors.combine_frames:CombineFrames",
     "region_sums": "mamba.data_worker.processors.region_sums:RegionSums",
+    "centroid": "mamba.data_worker.processors.centroid:Centroid",
+    "rolling": "mamba.data_worker.processors.rolling:Rolling",
+    "expression": "mamba.data_worker.processors.expression:Expression",
     "hdf5": "mamba.data_worker.sinks.hdf5:Hdf5Sink",
 }
 

@@ -12,6 +12,7 @@ IMAGES = Flow((4, 6), "uint16", 4, units="counts")
 ROW = Flow((2,), "float64", 4, columns=("a", "b"))
 NUMBER = Flow((), "float64", 4)
 SPECTRUM = Flow((8,), "float32", 4)
+BOX = {"name": "a", "x": 0, "y": 0, "width": 2, "height": 2}
 
 TABLE: list[tuple[str, dict[str, Any], dict[str, Flow], str]] = [
     ("dark_flat", {}, {"a": ROW}, r"node 'step': it takes images\n  seen: shape \(2,\)\n  do: "),
@@ -40,6 +41,18 @@ TABLE: list[tuple[str, dict[str, Any], dict[str, Flow], str]] = [
     ("frame_values", {}, {"a": NUMBER}, "it takes images or spectra\n  seen: one number per frame"),
     ("combine_frames", {}, {"a": IMAGES}, "'frames' is missing"),
     ("combine_frames", {"frames": 1}, {"a": IMAGES}, "greater than or equal to 2"),
+    ("region_sums", {"regions": []}, {"a": IMAGES}, "'regions' cannot be used"),
+    ("region_sums", {"regions": [BOX, BOX]}, {"a": IMAGES}, "region 'a' stands twice"),
+    ("region_sums", {"regions": [{**BOX, "x": 5}]}, {"a": IMAGES}, "region 'a' reaches beyond the frame"),
+    ("region_sums", {"regions": [{**BOX, "shape": "star"}]}, {"a": IMAGES}, "'regions.0.shape' cannot be used"),
+    ("centroid", {"region": {**BOX, "y": 3}}, {"a": IMAGES}, "region 'a' reaches beyond the frame"),
+    ("centroid", {"pixel_size": 0}, {"a": IMAGES}, "greater than 0"),
+    ("centroid", {}, {"a": SPECTRUM}, "it takes images"),
+    ("rolling", {"last": 1}, {"a": ROW}, "greater than or equal to 2"),
+    ("rolling", {"last": 5}, {"a": IMAGES}, "of images and spectra it gives one of mean, std"),
+    ("rolling", {"last": 9000}, {"a": Flow((2048, 2048), "uint16")}, "do not fit in its memory\n  seen: 72000 MiB"),
+    ("expression", {"formula": ""}, {"a": ROW}, "'formula' cannot be used"),
+    ("expression", {"formula": "a.a"}, {"a": ROW, "b": Flow((), "float64", every=5)}, "seen: a 1, b 5"),
 ]
 
 
