@@ -27,6 +27,7 @@ _OURS = {
     "combine_frames": "mamba.data_worker.processors.combine_frames:CombineFrames",
     "region_sums": "mamba.data_worker.processors.region_sums:RegionSums",
     "centroid": "mamba.data_worker.processors.centroid:Centroid",
+    "peak_fit": "mamba.data_worker.processors.peak_fit:PeakFit",
     "rolling": "mamba.data_worker.processors.rolling:Rolling",
     "expression": "mamba.data_worker.processors.expression:Expression",
     "hdf5": "mamba.data_worker.sinks.hdf5:Hdf5Sink",

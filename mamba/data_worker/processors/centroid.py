@@ -64,7 +64,7 @@ class Centroid(Node):
 
     def _find(self, frame: NDArray[Any]) -> tuple[float, float, float, float]:
         net = frame - np.float32(self._estimate_background(frame))
-        net[net <= self.parameters.least] = 0
+        net *= net > self.parameters.least  # quicker than to write zeros where it is not
         x, sigma_x = describe_profile(net.sum(axis=0, dtype=np.float64))
         y, sigma_y = describe_profile(net.sum(axis=1, dtype=np.float64))
         return x, y, sigma_x, sigma_y

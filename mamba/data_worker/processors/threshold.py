@@ -53,10 +53,9 @@ class Threshold(Node):
 
     def process(self, item: Item) -> NDArray[Any]:
         """Values within the limits, shape and type as they came."""
-        rows = item.data
-        kept = rows.copy()
-        if self.parameters.low is not None:
-            np.copyto(kept, rows.dtype.type(self.parameters.below), where=rows < self.parameters.low)
-        if self.parameters.high is not None:
-            np.copyto(kept, rows.dtype.type(self._above), where=rows > self.parameters.high)
+        kept, low, high = item.data, self.parameters.low, self.parameters.high
+        if low is not None:
+            kept = np.where(item.data < low, item.data.dtype.type(self.parameters.below), kept)
+        if high is not None:
+            kept = np.where(item.data > high, item.data.dtype.type(self._above), kept)
         return kept

@@ -53,6 +53,9 @@ TABLE: list[tuple[str, dict[str, Any], dict[str, Flow], str]] = [
     ("rolling", {"last": 9000}, {"a": Flow((2048, 2048), "uint16")}, "do not fit in its memory\n  seen: 72000 MiB"),
     ("expression", {"formula": ""}, {"a": ROW}, "'formula' cannot be used"),
     ("expression", {"formula": "a.a"}, {"a": ROW, "b": Flow((), "float64", every=5)}, "seen: a 1, b 5"),
+    ("peak_fit", {}, {"a": ROW}, r"it takes spectra or images\n  seen: shape \(2,\)"),
+    ("peak_fit", {"low": 3, "high": 2}, {"a": SPECTRUM}, "low is not below high"),
+    ("peak_fit", {"low": 5}, {"a": SPECTRUM}, "too few points to fit a peak\n  seen: 3 of 8 between 0 and 7"),
 ]
 
 
