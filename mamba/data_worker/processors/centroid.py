@@ -63,7 +63,8 @@ class Centroid(Node):
         return found * self.parameters.pixel_size
 
     def _find(self, frame: NDArray[Any]) -> tuple[float, float, float, float]:
-        net = frame - np.float32(self._estimate_background(frame))
+        wide = np.float64 if frame.dtype.itemsize > 4 else np.float32
+        net = frame - wide(self._estimate_background(frame))
         net *= net > self.parameters.least  # quicker than to write zeros where it is not
         x, sigma_x = describe_profile(net.sum(axis=0, dtype=np.float64))
         y, sigma_y = describe_profile(net.sum(axis=1, dtype=np.float64))
