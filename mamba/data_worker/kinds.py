@@ -19,7 +19,17 @@ GROUP = "mamba.nodes"
 
 _OURS = {
     "stream": "mamba.data_worker.sources.stream:StreamSource",
+    "dark_flat": "mamba.data_worker.processors.dark_flat:DarkFlat",
+    "mask": "mamba.data_worker.processors.mask:Mask",
+    "threshold": "mamba.data_worker.processors.threshold:Threshold",
+    "rebin": "mamba.data_worker.processors.rebin:Rebin",
+    "frame_values": "mamba.data_worker.processors.frame_values:FrameValues",
+    "combine_frames": "mamba.data_worker.processors.combine_frames:CombineFrames",
     "region_sums": "mamba.data_worker.processors.region_sums:RegionSums",
+    "centroid": "mamba.data_worker.processors.centroid:Centroid",
+    "peak_fit": "mamba.data_worker.processors.peak_fit:PeakFit",
+    "rolling": "mamba.data_worker.processors.rolling:Rolling",
+    "expression": "mamba.data_worker.processors.expression:Expression",
     "hdf5": "mamba.data_worker.sinks.hdf5:Hdf5Sink",
 }
 
