@@ -19,6 +19,7 @@ GROUP = "mamba.nodes"
 
 _OURS = {
     "stream": "mamba.data_worker.sources.stream:StreamSource",
+    "points": "mamba.data_worker.sources.points:PointsSource",
     "dectris": "mamba.data_worker.sources.dectris.source:DectrisSource",
     "region_sums": "mamba.data_worker.processors.region_sums:RegionSums",
     "hdf5": "mamba.data_worker.sinks.hdf5:Hdf5Sink",

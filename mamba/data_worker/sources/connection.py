@@ -32,13 +32,24 @@ class Connection:
         kind: `zmq.PULL` or `zmq.SUB` (which then subscribes to everything).
         queue_messages: how many messages may wait here; more wait at the sender, or are lost with `zmq.SUB`.
         timeout_s: for the connection.
+        patience_s: how long a sender may be gone before the stream counts as broken.
 
     Raises:
         StreamBroken: not an endpoint, or nobody is there within `timeout_s`.
     """
 
-    def __init__(self, node: str, endpoint: str, kind: int, *, queue_messages: int, timeout_s: float) -> None:
-        self.node, self.endpoint, self._lost = node, endpoint, False
+    def __init__(
+        self,
+        node: str,
+        endpoint: str,
+        kind: int,
+        *,
+        queue_messages: int,
+        timeout_s: float,
+        patience_s: float = 0.0,
+    ) -> None:
+        self.node, self.endpoint, self._patience_s = node, endpoint, patience_s
+        self._lost_at: float | None = None
         self._context: zmq.Context[Socket] = zmq.Context(1)
         self.socket = self._context.socket(kind)
         self.socket.set(zmq.LINGER, 0)
@@ -90,16 +101,18 @@ class Connection:
     def _wait(self, timeout_s: float) -> bool:
         poller = zmq.Poller()
         poller.register(self.socket, zmq.POLLIN)
-        if not self._lost:
-            poller.register(self._monitor, zmq.POLLIN)
-        poller.poll(round(timeout_s * 1000))
+        poller.register(self._monitor, zmq.POLLIN)
+        patience_s = 0.0 if self._lost_at is None else self._lost_at + self._patience_s - time.monotonic()
+        poller.poll(round(1000 * (timeout_s if self._lost_at is None else max(0.0, min(timeout_s, patience_s)))))
         while self._monitor.poll(0):
-            self._lost |= recv_monitor_message(self._monitor)["event"] == zmq.EVENT_DISCONNECTED
+            gone = recv_monitor_message(self._monitor)["event"] == zmq.EVENT_DISCONNECTED
+            self._lost_at = time.monotonic() if gone else None
         if self.socket.poll(0):
             return True
-        if self._lost:
+        if self._lost_at is not None and time.monotonic() >= self._lost_at + self._patience_s:
             raise StreamBroken(
                 f"node {self.node!r}: the sender at {self.endpoint} is gone before its end",
+                seen=f"waited {self._patience_s:g} s for it to come back" if self._patience_s else "",
                 remedy="look at the sender; what came is safe",
             )
         return False
