@@ -20,10 +20,12 @@ GROUP = "mamba.nodes"
 _OURS = {
     "stream": "mamba.data_worker.sources.stream:StreamSource",
     "points": "mamba.data_worker.sources.points:PointsSource",
+    "zmq_subscribe": "mamba.data_worker.sources.zmq_subscribe:ZmqSubscribe",
     "hdf5_replay": "mamba.data_worker.sources.hdf5_replay:Hdf5Replay",
     "dectris": "mamba.data_worker.sources.dectris.source:DectrisSource",
     "region_sums": "mamba.data_worker.processors.region_sums:RegionSums",
     "hdf5": "mamba.data_worker.sinks.hdf5:Hdf5Sink",
+    "zmq_republish": "mamba.data_worker.sinks.zmq_republish:ZmqRepublish",
 }
 
 
