@@ -25,12 +25,17 @@ _OURS = {
     "rebin": "mamba.data_worker.processors.rebin:Rebin",
     "frame_values": "mamba.data_worker.processors.frame_values:FrameValues",
     "combine_frames": "mamba.data_worker.processors.combine_frames:CombineFrames",
+    "points": "mamba.data_worker.sources.points:PointsSource",
+    "zmq_subscribe": "mamba.data_worker.sources.zmq_subscribe:ZmqSubscribe",
+    "hdf5_replay": "mamba.data_worker.sources.hdf5_replay:Hdf5Replay",
+    "dectris": "mamba.data_worker.sources.dectris.source:DectrisSource",
     "region_sums": "mamba.data_worker.processors.region_sums:RegionSums",
     "centroid": "mamba.data_worker.processors.centroid:Centroid",
     "peak_fit": "mamba.data_worker.processors.peak_fit:PeakFit",
     "rolling": "mamba.data_worker.processors.rolling:Rolling",
     "expression": "mamba.data_worker.processors.expression:Expression",
     "hdf5": "mamba.data_worker.sinks.hdf5:Hdf5Sink",
+    "zmq_republish": "mamba.data_worker.sinks.zmq_republish:ZmqRepublish",
 }
 
 
