@@ -143,9 +143,20 @@ class _Problem(GraphInvalid):
         self.location = location
         super().__init__(what, seen=seen, remedy=remedy)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return GraphInvalid(self.what, seen=self.seen, remedy=self.remedy).__reduce__()
 
-def load_graph(path: Path) -> Graph:
+
+Check = Callable[["Graph"], object]
+"""What else a graph must fulfil, such as `plan_flows` with the shape of a detector; raises GraphInvalid."""
+
+
+def load_graph(path: Path, *, check: Check | None = None) -> Graph:
     """Read a graph from a YAML or JSON file, or a Python file that builds one and calls it `graph`.
+
+    Args:
+        path: the file.
+        check: called with the graph; what it raises is told with the line, too.
 
     Raises:
         GraphInvalid: cannot be read, or is not a graph that can run; names file, line and the nearest known name.
@@ -154,15 +165,18 @@ def load_graph(path: Path) -> Graph:
         # imported here: it stands on this module
         from mamba.data_worker.building import run_file
 
-        return run_file(path)
+        graph = run_file(path)
+        if check is not None:
+            check(graph)
+        return graph
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise GraphInvalid(f"graph {path}: cannot be read", seen=str(error), remedy="name another file") from None
-    return parse_graph(text, source=str(path))
+    return parse_graph(text, source=str(path), check=check)
 
 
-def parse_graph(data: str | dict[str, Any], *, source: str = "") -> Graph:
+def parse_graph(data: str | dict[str, Any], *, source: str = "", check: Check | None = None) -> Graph:
     """Read a graph from YAML or JSON text, or from plain data; `source` is named in errors.
 
     Raises:
@@ -170,21 +184,24 @@ def parse_graph(data: str | dict[str, Any], *, source: str = "") -> Graph:
     """
     label = f"graph {source}" if source else "graph"
     if not isinstance(data, str):
-        return make_graph(data, lambda location: f"{label}, {'.'.join(map(str, location)) or 'top'}")
+        return make_graph(data, lambda location: f"{label}, {'.'.join(map(str, location)) or 'top'}", check)
     raw, tree = read_text(data, label)
     if not isinstance(raw, dict):
         raise GraphInvalid(f"{label}: is not a mapping", seen=type(raw).__name__, remedy="start it with 'name: …'")
-    return make_graph(raw, lambda location: f"{label} line {find_line(tree, location)}" if tree else label)
+    return make_graph(raw, lambda location: f"{label} line {find_line(tree, location)}" if tree else label, check)
 
 
-def make_graph(raw: dict[str, Any], locate: Callable[[Location], str]) -> Graph:
+def make_graph(raw: dict[str, Any], locate: Callable[[Location], str], check: Check | None = None) -> Graph:
     """Check plain data; `locate` words the place of what is wrong with it, for the error.
 
     Raises:
         GraphInvalid: it is not a graph that can run.
     """
     try:
-        return Graph.model_validate(raw)
+        graph = Graph.model_validate(raw)
+        if check is not None:
+            check(graph)
+        return graph
     except _Problem as error:
         problem = error
     except ValidationError as error:
@@ -213,10 +230,14 @@ def plan_flows(graph: Graph, detectors: dict[str, Flow]) -> dict[str, dict[str, 
         GraphInvalid: a node cannot work on what it would get, such as a region beyond the frame.
     """
     out: dict[str, dict[str, Flow]] = {}
+    at = {node.name: number for number, node in enumerate(graph.nodes)}
     for name in graph.order():
         node = build_node(graph.node(name))
         inputs = {edge.input: out[edge.node][edge.output or "out"] for edge in graph.inputs_of(name)}
-        flows = node.plan(inputs or ({"detector": detectors[name]} if name in detectors else {}))
+        try:
+            flows = node.plan(inputs or ({"detector": detectors[name]} if name in detectors else {}))
+        except GraphInvalid as error:
+            raise _Problem(("nodes", at[name]), error.what, error.remedy, error.seen) from None
         out[name] = flows if isinstance(flows, dict) else {} if flows is None else {"out": flows}
         if set(out[name]) != set(node.outputs):
             raise GraphInvalid(
