@@ -209,6 +209,24 @@ def make_graph(raw: dict[str, Any], locate: Callable[[Location], str], check: Ch
     raise GraphInvalid(f"{locate(problem.location)}: {problem.what}", seen=problem.seen, remedy=problem.remedy)
 
 
+def locate_problem(data: str | dict[str, Any], check: Check) -> tuple[str, Location]:
+    """What is wrong with a graph, and where in its plain data; "" and () when nothing is."""
+    location: list[Location] = [()]
+
+    def locate(place: Location) -> str:
+        location[0] = place
+        return "graph"
+
+    try:
+        raw = read_text(data, "graph")[0] if isinstance(data, str) else data
+        if not isinstance(raw, dict):
+            return "graph: is not a mapping", ()
+        make_graph(raw, locate, check)
+    except GraphInvalid as error:
+        return str(error), location[0]
+    return "", ()
+
+
 def build_node(spec: NodeSpec) -> Node:
     """Make the plain node of a spec.
 

@@ -64,13 +64,13 @@ def show(*, file: Path, png: Path | None, form: str | None, shape: Sequence[str]
         click.echo(_write(graph, form), nl=False)
         return 0
     if png is None:
-        from mamba.cli.mdw.sketch import sketch
+        from mamba.data_worker.sketch import sketch
 
         click.echo(sketch(graph, flows))
         return 0
     if png.suffix not in _PICTURES:
         raise click.UsageError(f"--png {png}: write a name that ends with {', '.join(_PICTURES)}")
-    from mamba.cli.mdw.drawing import draw
+    from mamba.data_worker.drawing import draw
 
     draw(graph, png, flows)
     click.echo(png)
