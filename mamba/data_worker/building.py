@@ -25,7 +25,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mamba.data_worker.graph import Graph, Location, Policy, make_graph
+from mamba.data_worker.graph import Check, Graph, Location, Policy, make_graph
 from mamba.errors import GraphInvalid
 
 __all__ = ["Branch", "build", "drop", "latest", "node", "run_file"]
@@ -171,11 +171,15 @@ def build(name: str, *branches: Branches) -> Graph:
     return make_graph(raw, locate)
 
 
-def run_file(path: Path) -> Graph:
+def run_file(path: Path, check: Check | None = None) -> Graph:
     """The graph that a Python file calls `graph`; the file is executed.
 
+    Args:
+        path: the file.
+        check: called with the graph.
+
     Raises:
-        GraphInvalid: it raises, or holds no such graph; names the line.
+        GraphInvalid: it raises, holds no such graph, or does not pass the check; names the line where there is one.
     """
     try:
         names = runpy.run_path(str(path))
@@ -190,6 +194,11 @@ def run_file(path: Path) -> Graph:
     graph = names.get("graph")
     if not isinstance(graph, Graph):
         raise GraphInvalid(f"graph {path}: builds no graph", remedy="end it with 'graph = build(NAME, BRANCH)'")
+    try:
+        if check is not None:
+            check(graph)
+    except GraphInvalid as error:
+        raise GraphInvalid(f"graph {path}: {error.what}", seen=error.seen, remedy=error.remedy) from None
     return graph
 
 

@@ -165,10 +165,7 @@ def load_graph(path: Path, *, check: Check | None = None) -> Graph:
         # imported here: it stands on this module
         from mamba.data_worker.building import run_file
 
-        graph = run_file(path)
-        if check is not None:
-            check(graph)
-        return graph
+        return run_file(path, check)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

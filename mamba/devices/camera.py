@@ -267,7 +267,8 @@ class Camera(GraphUser, TangoDevice):
         graph = self.load_graph()
         with self._lock:
             self._abort("armed anew")
-            self.ledger, self._collected, self._stopped, self.failure = None, False, False, ""
+            self.ledger, self._collected, self._stopped = None, False, False
+            self.armed, self.failure = None, ""
             self._asked = int(self.frames.get())
             self.link.call("Arm")
             with self._disarming():

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from mamba.devices.camera import Camera, FrameSettings
 from mamba.devices.group import iter_devices
-from mamba.devices.waiting import Status
 from mamba.errors import BadValue, DataError, MambaError, UnknownDevice
 
 if TYPE_CHECKING:
@@ -65,7 +64,6 @@ class BeamlineGraph:
 
     def __init__(self, graph: Graph, file: Path | None, camera: Camera | None = None) -> None:
         self.graph, self.file, self.camera = graph, file, camera
-        self._running: Status | None = None
 
     def use(self, camera: Camera) -> BeamlineGraph:
         """Let the next acquisition of `camera` go through this graph; what runs goes on. A file is read at each arm.
@@ -115,36 +113,39 @@ class BeamlineGraph:
                 remedy="G.start(frames=…) arms and starts",
             )
         camera.kickoff().wait(_READY_S)
-        self._running = camera.complete()
+        camera.complete()
         return self
 
     def wait(self, timeout_s: float) -> Ledger:
-        """Wait until what `start` started is complete; its account.
+        """Wait until the acquisition that runs, or the last one, is complete; its account.
 
         Raises:
-            DataError: nothing was started, or it is not done in time and goes on; else what failed.
+            DataError: none was begun, or it is not done in time and goes on; else why it failed.
         """
         camera = self._require()
-        if self._running is None:
-            raise DataError(f"graph {self.graph.name}: was not started here", remedy="G.start(frames=…)")
-        self._running.wait(timeout_s)
-        if camera.ledger is None:
-            raise DataError(f"graph {self.graph.name}: has no ledger", remedy="look at the log of the data worker")
-        return camera.ledger
+        if camera.armed is None:
+            raise DataError(f"graph {self.graph.name}: {camera.name} has taken nothing", remedy="G.start(frames=…)")
+        ledger = camera.armed.wait(timeout_s)
+        if camera.failure:
+            raise DataError(camera.failure)
+        return ledger
 
     def stop(self) -> Ledger | None:
         """End the acquisition cleanly: what has come is written; its account, None when nothing ran.
 
         A run that waits for it ends as well, with the frames so far.
+
+        Raises:
+            DataError: it failed before, or does not end.
         """
         camera = self._require()
+        if camera.armed is None or camera.armed.done:
+            return None
         if camera.is_armed:
             camera.stop(success=False)
-        elif camera.armed is not None and not camera.armed.done:
-            camera.stop(success=True)
-            if self._running is not None:
-                self._running.wait(_STOP_S)
-        return camera.ledger
+            return None
+        camera.stop(success=True)
+        return camera.armed.wait(_STOP_S)
 
     def status(self) -> GraphStatus:
         """What it is doing now, node by node."""
@@ -169,10 +170,10 @@ class BeamlineGraph:
         from mamba.data_worker.sketch import sketch
 
         used = f"used by {self.camera.name}" if self.camera is not None else "used by no detector: G.use(D.camera)"
-        state = f"; {self.status().state}" if self.camera is not None else ""
-        source = f" from {self.file}" if self.file else ""
+        state = f", {self.status().state}" if self.camera is not None else ""
+        source = f" read from {self.file}" if self.file else ""
         return (
-            f"{sketch(self.graph)}\n\n{used}{state}{source}\nG.status()  G.start(frames=…)  G.stop()  G.draw('g.png')"
+            f"{sketch(self.graph)}\n\n{used}{state};{source}\nG.status()  G.start(frames=…)  G.stop()  G.draw('g.png')"
         )
 
 
