@@ -125,7 +125,14 @@ Branches = Branch | Iterable[Branch]
 
 
 def node(
-    kind: str, *, name: str = "", group: str = "", parameters: Mapping[str, Any] | None = None, **more: Any
+    kind: str,
+    *,
+    name: str = "",
+    group: str = "",
+    time_limit_s: float | None = None,
+    memory_limit_mib: int | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    **more: Any,
 ) -> Branch:
     """A node of a graph that is being written.
 
@@ -133,10 +140,14 @@ def node(
         kind: what it is; `mambactl mdw kinds` lists them.
         name: what it is called in the graph; the kind's name without.
         group: nodes of one group share an actor.
+        time_limit_s: the longest that one item may take.
+        memory_limit_mib: the most memory of its actor.
         parameters: its parameters as a mapping, for names that cannot be keywords here.
         more: its parameters. They are checked by `build`.
     """
-    spec = {"name": name or kind, "kind": kind, "group": group, "parameters": {**(parameters or {}), **more}}
+    limits = {"time_limit_s": time_limit_s, "memory_limit_mib": memory_limit_mib}
+    given = {key: value for key, value in limits.items() if value is not None}
+    spec = {"name": name or kind, "kind": kind, "group": group, **given, "parameters": {**(parameters or {}), **more}}
     made = _Made(next(_made), _find_place(), spec)
     return Branch((made,), (), (_Entry(made),), (made.name,))
 

@@ -13,7 +13,7 @@ from mamba.data_worker.graph import EdgeSpec, Graph, NodeSpec
 
 _WIDTH = 110
 _TAKEN = ("build", "drop", "graph", "latest", "node", "float")
-_OF_NODE = ("kind", "name", "group", "parameters")
+_OF_NODE = ("kind", "name", "group", "time_limit_s", "memory_limit_mib", "parameters")
 
 
 def write_python(graph: Graph) -> str:
@@ -89,6 +89,8 @@ def _write_node(node: NodeSpec) -> str:
     items = [_quote(node.kind), f"name={_quote(node.name)}"]
     if node.group:
         items.append(f"group={_quote(node.group)}")
+    given = node.model_dump(exclude_defaults=True)
+    items += [f"{key}={given[key]!r}" for key in ("time_limit_s", "memory_limit_mib") if key in given]
     plain = {key: value for key, value in node.parameters.items() if _can_be_keyword(key)}
     items += [f"{key}={_write_value(value)}" for key, value in plain.items()]
     if len(plain) < len(node.parameters):

@@ -237,7 +237,7 @@ def describe_graph(camera: Camera) -> GraphStatus:
         missing=at.missing,
         frames_per_s=armed.ledger.frames_per_s if armed.ledger is not None else at.frames_per_s,
         file=str(armed.job.file),
-        nodes=tuple(getattr(at, "nodes", ())),
+        nodes=at.nodes,
     )
 
 

@@ -131,7 +131,7 @@ values: st.SearchStrategy[Any] = st.recursive(
     max_leaves=6,
 )
 parameters = st.dictionaries(
-    st.text(max_size=6) | st.sampled_from(["kind", "group", "gain", "class"]), values, max_size=3
+    st.text(max_size=6) | st.sampled_from(["kind", "group", "time_limit_s", "gain", "class"]), values, max_size=3
 )
 
 
@@ -146,6 +146,7 @@ def graphs(draw: st.DrawFn) -> Graph:
         kind = draw(st.sampled_from(["mixed", "halves"]))
         group = draw(st.sampled_from(["", "intake"]))
         nodes.append({"name": name, "kind": kind, "parameters": draw(parameters), "group": group})
+        nodes[-1] |= draw(st.sampled_from([{}, {"time_limit_s": 0.5}, {"time_limit_s": 2, "memory_limit_mib": 64}]))
         for number, origin in enumerate(draw(st.lists(st.sampled_from(origins), min_size=1, max_size=3, unique=True))):
             label = draw(st.sampled_from(["", f"in{number}"]))
             edges.append({"from": origin, "to": name, "policy": draw(policies), "as": label})
