@@ -26,6 +26,7 @@ _COMMANDS = {
     "log": ("mamba.cli.log", "Show who did what from where; --verify checks that nobody changed it."),
     "gui": ("mamba.cli.gui", "Open the operator's window."),
     "user": ("mamba.cli.user", "Keep the accounts of those who log in: add, remove, list, password, role, …"),
+    "mdw": ("mamba.cli.mdw", "The data worker: check and draw graphs, list kinds of nodes, watch what runs."),
     "tango": ("mamba.cli.tango", "Administrators: configuration as files, contract of a server, events."),
     "sim": ("mamba.cli.sim", "Let a simulated device misbehave, for training: stuck, slow, timeout, …"),
     "doctor": ("mamba.cli.doctor", "Check every piece; name what is broken and what to do."),

@@ -16,12 +16,12 @@ from mamba.errors import FacilityError, ReplyTimeout, ZError
 if TYPE_CHECKING:
     from mamba.wire.client import Client
 
-_login = click.option("--login", "person", metavar="PERSON", help="Log in first; asks for the password.")
+login_option = click.option("--login", "person", metavar="PERSON", help="Log in first; asks for the password.")
 
 
 @click.command()
 @click.option("--watch", is_flag=True, help="Only look: no key but Ctrl-] does anything.")
-@_login
+@login_option
 @click.pass_obj
 def console(settings: Settings, *, watch: bool, person: str | None) -> int:
     """Join the running console from this terminal.
@@ -37,12 +37,12 @@ def console(settings: Settings, *, watch: bool, person: str | None) -> int:
 
 
 def _log_in(settings: Settings, person: str) -> str:
-    with _connect(settings, person) as client:
+    with connect(settings, person) as client:
         return client.token
 
 
 @contextmanager
-def _connect(settings: Settings, person: str | None) -> Iterator[Client]:
+def connect(settings: Settings, person: str | None) -> Iterator[Client]:
     """A client, logged in if `person` is given."""
     from mamba.wire.client import Client
 
@@ -56,7 +56,7 @@ def _connect(settings: Settings, person: str | None) -> Iterator[Client]:
 
 @click.command()
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), default=60.0, help="For the start-up.  [60 s]")
-@_login
+@login_option
 @click.pass_obj
 def restart(settings: Settings, *, timeout_s: float, person: str | None) -> int:
     """End IPython, also one that hangs, start a new one, wait until it takes commands and print its process id.
@@ -64,7 +64,7 @@ def restart(settings: Settings, *, timeout_s: float, person: str | None) -> int:
     Everything in its memory is lost, and a run that is open ends as an abort. The session goes on: windows stay
     connected, and who has joined may join again.
     """
-    with _connect(settings, person) as client:
+    with connect(settings, person) as client:
         deadline_s = time.monotonic() + timeout_s
         pid = client.request("session/restart", timeout_s=timeout_s)["console_pid"]
         while (state := client.request("state"))["prompt"] in ("starting", "running"):
@@ -90,7 +90,7 @@ def restart(settings: Settings, *, timeout_s: float, person: str | None) -> int:
 @click.option("--no-wait", is_flag=True, help="Return as soon as the command is in the queue; prints its id.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), help="Give up waiting for the result after S.")
 @click.option("--deadline", "deadline_s", type=click.FloatRange(min=0), help="Drop the command if not begun within S.")
-@_login
+@login_option
 @click.pass_obj
 def run(
     settings: Settings,
@@ -108,7 +108,7 @@ def run(
     """
     if text == "-":
         text = sys.stdin.read()
-    with _connect(settings, person) as client:
+    with connect(settings, person) as client:
         try:
             value = client.command(
                 text, origin="mambactl", wait=not no_wait, timeout_s=timeout_s, deadline_s=deadline_s

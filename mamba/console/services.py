@@ -1,4 +1,4 @@
-"""What only the session can answer: `dev/describe`, `dev/read`, `dev/limits`, and the verbs that people add.
+"""What only the session can answer: `dev/describe`, `dev/read`, `dev/limits`, `graph/…`, and the verbs that people add.
 
 Answers are made in threads of their own, so that neither a busy cell nor a slow device server delays anything else.
 """
@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from mamba.console.graph_services import GraphServices
 from mamba.devices import describe_device, find_device, iter_devices, limits_of, read_device, stop_beyond
 from mamba.errors import BadRequest, UnknownDevice
 from mamba.wire.handlers import Handlers
@@ -22,7 +23,7 @@ Groups = Mapping[str, Mapping[str, Any]]
 AT_ONCE = 4
 """Requests that are answered at the same time; more of them wait."""
 _VERB = re.compile(r"[a-z][a-z0-9_-]*(/[a-z0-9_-]+)+")
-_TAKEN = ("auth", "cmd", "control", "dev", "run", "session", "wire")
+_TAKEN = ("auth", "cmd", "control", "dev", "graph", "run", "session", "wire")
 Path = Annotated[str, Field(min_length=1, max_length=2000)]
 
 
@@ -43,6 +44,8 @@ class Services:
         self.added: dict[str, str] = {}
         for verb, serve in (("describe", describe_device), ("read", read_device), ("limits", limits_of)):
             self._handlers.add(f"dev/{verb}", self._make_device_handler(serve))
+        for verb, answer in GraphServices(groups).verbs().items():
+            self._handlers.add(verb, answer)
         self._handlers.add("dev/stop_beyond", lambda: stop_beyond(self._groups()))
 
     def close(self) -> None:

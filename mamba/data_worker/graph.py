@@ -20,23 +20,27 @@ from __future__ import annotations
 
 import graphlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import to_jsonable_python
 
 from mamba.config import find_line
+from mamba.data_worker.graph_text import dump_text, read_text
 from mamba.data_worker.kinds import find_kind, list_kinds
 from mamba.data_worker.nodes import Flow, Node, Sink
 from mamba.errors import GraphInvalid, find_nearest
 
 Policy = Literal["wait", "drop", "latest"]
+Location = tuple[int | str, ...]
+"""A place in a graph's data, such as ("nodes", 3, "kind")."""
 _NAME = r"^[a-z][a-z0-9_]{0,31}$"
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, ser_json_inf_nan="constants")
 
 
 class NodeSpec(_Model):
@@ -48,6 +52,12 @@ class NodeSpec(_Model):
     group: str = Field("", description="nodes of one group share an actor")
     time_limit_s: float = Field(30.0, gt=0, description="one item that takes longer: its actor is replaced")
     memory_limit_mib: int = Field(4096, gt=0, description="an actor that grows beyond it is replaced")
+
+    @field_validator("parameters", mode="before")
+    @classmethod
+    def _as_written(cls, parameters: Any) -> Any:
+        # dates, paths and tuples as a file would hold them: what was written comes back equal
+        return to_jsonable_python(parameters)
 
 
 class EdgeSpec(_Model):
@@ -119,7 +129,7 @@ class Graph(_Model):
 
     def dump_yaml(self) -> str:
         """As YAML."""
-        return yaml.safe_dump(self.dump(), sort_keys=False)
+        return dump_text(self.dump())
 
     def dump_json(self) -> str:
         """As JSON."""
@@ -129,50 +139,89 @@ class Graph(_Model):
 class _Problem(GraphInvalid):
     """A GraphInvalid that still knows where in the data it was found."""
 
-    def __init__(self, location: tuple[int | str, ...], what: str, remedy: str, seen: str = "") -> None:
+    def __init__(self, location: Location, what: str, remedy: str, seen: str = "") -> None:
         self.location = location
         super().__init__(what, seen=seen, remedy=remedy)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return GraphInvalid(self.what, seen=self.seen, remedy=self.remedy).__reduce__()
 
-def load_graph(path: Path) -> Graph:
-    """Read a graph from a YAML or JSON file.
+
+Check = Callable[["Graph"], object]
+"""What else a graph must fulfil, such as `plan_flows` with the shape of a detector; raises GraphInvalid."""
+
+
+def load_graph(path: Path, *, check: Check | None = None) -> Graph:
+    """Read a graph from a YAML or JSON file, or a Python file that builds one and calls it `graph`.
+
+    Args:
+        path: the file.
+        check: called with the graph; what it raises is told with the line, too.
 
     Raises:
         GraphInvalid: cannot be read, or is not a graph that can run; names file, line and the nearest known name.
     """
+    if path.suffix == ".py":
+        # imported here: it stands on this module
+        from mamba.data_worker.building import run_file
+
+        return run_file(path, check)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise GraphInvalid(f"graph {path}: cannot be read", seen=str(error), remedy="name another file") from None
-    return parse_graph(text, source=str(path))
+    return parse_graph(text, source=str(path), check=check)
 
 
-def parse_graph(data: str | dict[str, Any], *, source: str = "") -> Graph:
+def parse_graph(data: str | dict[str, Any], *, source: str = "", check: Check | None = None) -> Graph:
     """Read a graph from YAML or JSON text, or from plain data; `source` is named in errors.
 
     Raises:
-        GraphInvalid: see `load_graph`.
+        GraphInvalid: see `load_graph`; in plain data it names the place, such as `nodes.3.kind`, instead of a line.
     """
-    text = data if isinstance(data, str) else json.dumps(data, indent=1)
     label = f"graph {source}" if source else "graph"
-    try:
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" line {mark.line + 1}" if mark else ""
-        seen = getattr(error, "problem", None) or str(error)
-        raise GraphInvalid(f"{label}{where}: is not YAML", seen=seen, remedy="mend that line") from None
-    if not isinstance(raw, dict) or tree is None:
+    if not isinstance(data, str):
+        return make_graph(data, lambda location: f"{label}, {'.'.join(map(str, location)) or 'top'}", check)
+    raw, tree = read_text(data, label)
+    if not isinstance(raw, dict):
         raise GraphInvalid(f"{label}: is not a mapping", seen=type(raw).__name__, remedy="start it with 'name: …'")
+    return make_graph(raw, lambda location: f"{label} line {find_line(tree, location)}" if tree else label, check)
+
+
+def make_graph(raw: dict[str, Any], locate: Callable[[Location], str], check: Check | None = None) -> Graph:
+    """Check plain data; `locate` words the place of what is wrong with it, for the error.
+
+    Raises:
+        GraphInvalid: it is not a graph that can run.
+    """
     try:
-        return Graph.model_validate(raw)
+        graph = Graph.model_validate(raw)
+        if check is not None:
+            check(graph)
+        return graph
     except _Problem as error:
         problem = error
     except ValidationError as error:
         problem = _explain(error, Graph, ())
-    where = f"{label} line {find_line(tree, problem.location)}"
-    raise GraphInvalid(f"{where}: {problem.what}", seen=problem.seen, remedy=problem.remedy)
+    raise GraphInvalid(f"{locate(problem.location)}: {problem.what}", seen=problem.seen, remedy=problem.remedy)
+
+
+def locate_problem(data: str | dict[str, Any], check: Check) -> tuple[str, Location]:
+    """What is wrong with a graph, and where in its plain data; "" and () when nothing is."""
+    location: list[Location] = [()]
+
+    def locate(place: Location) -> str:
+        location[0] = place
+        return "graph"
+
+    try:
+        raw = read_text(data, "graph")[0] if isinstance(data, str) else data
+        if not isinstance(raw, dict):
+            return "graph: is not a mapping", ()
+        make_graph(raw, locate, check)
+    except GraphInvalid as error:
+        return str(error), location[0]
+    return "", ()
 
 
 def build_node(spec: NodeSpec) -> Node:
@@ -196,10 +245,14 @@ def plan_flows(graph: Graph, detectors: dict[str, Flow]) -> dict[str, dict[str, 
         GraphInvalid: a node cannot work on what it would get, such as a region beyond the frame.
     """
     out: dict[str, dict[str, Flow]] = {}
+    at = {node.name: number for number, node in enumerate(graph.nodes)}
     for name in graph.order():
         node = build_node(graph.node(name))
         inputs = {edge.input: out[edge.node][edge.output or "out"] for edge in graph.inputs_of(name)}
-        flows = node.plan(inputs or ({"detector": detectors[name]} if name in detectors else {}))
+        try:
+            flows = node.plan(inputs or ({"detector": detectors[name]} if name in detectors else {}))
+        except GraphInvalid as error:
+            raise _Problem(("nodes", at[name]), error.what, error.remedy, error.seen) from None
         out[name] = flows if isinstance(flows, dict) else {} if flows is None else {"out": flows}
         if set(out[name]) != set(node.outputs):
             raise GraphInvalid(
@@ -222,8 +275,9 @@ def _check(graph: Graph) -> None:
             )
         try:
             built[spec.name] = build_node(spec)
-        except _Problem as problem:
-            raise _Problem(("nodes", at, *problem.location), problem.what, problem.remedy, problem.seen) from None
+        except GraphInvalid as problem:
+            inside = problem.location if isinstance(problem, _Problem) else ("kind",)
+            raise _Problem(("nodes", at, *inside), problem.what, problem.remedy, problem.seen) from None
     if not any(isinstance(node, Sink) and node.keeps for node in built.values()):
         raise _Problem(("nodes",), "a graph needs a sink that keeps frames", "add a node of kind 'hdf5'")
     if not any(node.inputs == (0, 0) for node in built.values()):
@@ -275,9 +329,7 @@ def _check_inputs(graph: Graph, built: dict[str, Node], at: int, name: str) -> N
         raise _Problem(("nodes", at), f"node {name!r}: nothing takes what it puts out", "add an edge from it")
 
 
-def _explain(
-    error: ValidationError, model: type[BaseModel], prefix: tuple[int | str, ...], owner: str = ""
-) -> _Problem:
+def _explain(error: ValidationError, model: type[BaseModel], prefix: Location, owner: str = "") -> _Problem:
     first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     location = first["loc"]
     name = ".".join(str(step) for step in location)
@@ -291,7 +343,7 @@ def _explain(
     return _Problem((*prefix, *location), what, first["msg"], seen if len(seen) < 80 else seen[:77] + "…")
 
 
-def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+def _known_keys(model: type[BaseModel], location: Location) -> list[str]:
     for step in location:
         if isinstance(step, int):
             continue

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
+from typing import Any
 
 from mamba.data_worker.nodes import Node
 from mamba.errors import GraphInvalid, find_nearest
@@ -65,10 +68,69 @@ def find_kind(kind: str) -> type[Node]:
     module, _, name = place.partition(":")
     try:
         cls = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # noqa: BLE001  # whatever a package raises while it is imported, it is broken
+        seen = f"{type(error).__name__}: {error}"
         raise GraphInvalid(
-            f"node kind {kind!r}: cannot be loaded from {place}", seen=str(error), remedy="mend or remove its package"
+            f"node kind {kind!r}: cannot be loaded from {place}", seen=seen, remedy="mend or remove its package"
         ) from None
     if not (isinstance(cls, type) and issubclass(cls, Node)):
         raise GraphInvalid(f"node kind {kind!r}: {place} is not a node", remedy="derive it from nodes.Node")
     return cls
+
+
+@dataclass(frozen=True)
+class KindPage:
+    """What a person or a window has to know of a kind; JSON-able with `dataclasses.asdict`.
+
+    Attributes:
+        kind: its name in a graph.
+        role: "source", "processor" or "sink".
+        doc: its class's docstring.
+        place: module and class.
+        inputs: how many: (least, most).
+        outputs: their names; one called "out" needs no name.
+        joins: it gets the same frame numbers of all its inputs at once.
+        parameters: JSON schema of its parameters: types, defaults, limits, units and doc.
+        error: why its package cannot be loaded; then the rest is empty.
+    """
+
+    kind: str
+    role: str = ""
+    doc: str = ""
+    place: str = ""
+    inputs: tuple[int, int] = (0, 0)
+    outputs: tuple[str, ...] = ()
+    joins: bool = False
+    parameters: dict[str, Any] = field(default_factory=dict)
+    error: str = ""
+
+
+def describe_kind(kind: str) -> KindPage:
+    """The page of a kind.
+
+    Raises:
+        GraphInvalid: as `find_kind`.
+    """
+    cls = find_kind(kind)
+    role = "source" if cls.inputs == (0, 0) else "processor" if cls.outputs else "sink"
+    return KindPage(
+        kind,
+        role,
+        inspect.cleandoc(cls.__doc__ or ""),
+        _table()[kind],
+        cls.inputs,
+        cls.outputs,
+        cls.joins,
+        cls.takes.model_json_schema(),
+    )
+
+
+def describe_kinds() -> list[KindPage]:
+    """The pages of all kinds; one whose package is broken says so and hides no other."""
+    pages = []
+    for kind in list_kinds():
+        try:
+            pages.append(describe_kind(kind))
+        except GraphInvalid as error:
+            pages.append(KindPage(kind, place=_table()[kind], error=str(error)))
+    return pages

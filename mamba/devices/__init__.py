@@ -5,6 +5,7 @@ from mamba.devices.camera import Camera, FrameSettings
 from mamba.devices.counter import Counter
 from mamba.devices.detectors import Detector1D, Detector2D, GatedCounter, LimaDetector, ZeroD
 from mamba.devices.generic import LateDevice, WrappedDevice, tango
+from mamba.devices.graphs import BeamlineGraph, graph
 from mamba.devices.group import Group, adopt, find_device, iter_devices
 from mamba.devices.motor import Motor
 from mamba.devices.names import expression_of, key_of, record_without_dots
@@ -15,6 +16,7 @@ from mamba.devices.shutter import Shutter
 from mamba.devices.signal import TangoSignal
 
 __all__ = [
+    "BeamlineGraph",
     "Camera",
     "Counter",
     "Detector1D",
@@ -36,6 +38,7 @@ __all__ = [
     "describe_device",
     "expression_of",
     "find_device",
+    "graph",
     "iter_devices",
     "key_of",
     "limits_of",

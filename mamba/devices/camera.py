@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from ophyd import Component, Kind
 
 from mamba.devices.base import Documents, TangoDevice
 from mamba.devices.camera_documents import describe_counts, name_frames, read_counts
+from mamba.devices.camera_graph import GraphUser
 from mamba.devices.names import key_of
 from mamba.devices.signal import TangoSignal
 from mamba.devices.waiting import Status, run_for_status
@@ -27,6 +29,7 @@ from mamba.errors import BadValue, DeviceFault, DeviceTimeout, MambaError, Strea
 
 if TYPE_CHECKING:
     from mamba.data_worker.control import Armed, Ledger
+    from mamba.data_worker.graph import Graph
 
 log = logging.getLogger(__name__)
 
@@ -47,15 +50,19 @@ class FrameSettings:
     period_s: float = 0.0
 
 
-class Camera(TangoDevice):
+class Camera(GraphUser, TangoDevice):
     """An area detector: `D.camera`.
 
     Args:
         tango: Tango device name.
         name: expression.
-        graph: file of the graph that the frames go through.
+        graph: file of the graph that the frames go through; `use_graph` gives it another.
         directory: folder of the raw files.
         call_timeout_s: longest time of one call; arming a camera may take a while.
+
+    Attributes:
+        armed: the last graph that was armed for it, whether it still runs or not; None before the first.
+        failure: why the last acquisition failed; "" when it did not.
     """
 
     frames = Component(TangoSignal, "FramesRequested", kind=Kind.config)
@@ -77,12 +84,15 @@ class Camera(TangoDevice):
         call_timeout_s: float = 10.0,
         **kwargs: Any,
     ) -> None:
-        self.graph = Path(graph)
+        self.graph: Path | Graph = Path(graph)
         self.directory = Path(directory)
         self.ledger: Ledger | None = None
         self.metadata: dict[str, Any] = {}
         self.key = key_of(name)
+        self.armed: Armed | None = None
+        self.failure = ""
         self._armed: Armed | None = None
+        self._waits = False
         self._asked = 0
         self._stopped = False
         self._cancelled = False
@@ -119,8 +129,21 @@ class Camera(TangoDevice):
             raise BadValue(f"{self.name}: cannot take {settings.frames!r} frames", remedy="ask for one frame or more")
         return run_for_status(Status(self), lambda: self._prepare(settings), name=self.name)
 
+    @property
+    def is_armed(self) -> bool:
+        """Camera and graph wait for their start."""
+        return self._waits and self._armed is not None
+
+    def arm(self) -> Status:
+        """Arm the camera, then the graph; the status ends when both wait for `kickoff`.
+
+        Raises (through the status): as `kickoff`.
+        """
+        self._cancelled = False
+        return run_for_status(Status(self), self._arm, name=self.name)
+
     def kickoff(self) -> Status:
-        """Arm the camera, then the graph, then start; the status ends when the camera runs.
+        """Arm the camera, then the graph, unless they are, then start; the status ends when the camera runs.
 
         Raises (through the status):
             DeviceFault, DeviceTimeout, DeviceUnreachable: the camera did not.
@@ -183,13 +206,12 @@ class Camera(TangoDevice):
 
     def describe_collect(self) -> Documents:
         """The stream's one key: the frames, shape (1, height, width) per index."""
-        readings = self.link.read("Height", "Width", "PixelFormat")
-        height, width = int(readings["Height"].value), int(readings["Width"].value)
+        height, width, dtype = self._read_form()
         return {
             self.key: {
                 "source": self.link.source("DataEndpoint"),
                 "dtype": "array",
-                "dtype_numpy": np.dtype(str(readings["PixelFormat"].value)).str,
+                "dtype_numpy": np.dtype(dtype).str,
                 "shape": [1, height, width],
                 "external": "STREAM:",
                 "units": "counts",
@@ -219,37 +241,50 @@ class Camera(TangoDevice):
         self.frames.put(int(settings.frames))
 
     def _kick_off(self) -> None:
-        from mamba.data_worker.control import arm
-        from mamba.data_worker.graph import load_graph
+        if not self.is_armed:
+            self._arm()
+        with self._lock, self._disarming():
+            self._waits = False
+            if self._cancelled:
+                raise DeviceFault(f"{self.name}: not started", seen="it was stopped while it was being armed")
+            self.link.call("Start")
 
-        graph = load_graph(self.graph)
+    @contextmanager
+    def _disarming(self) -> Iterator[None]:
+        """Bring camera and graph to rest when what is inside fails."""
+        try:
+            yield
+        except BaseException as error:
+            if self._armed is None:
+                self._abort_camera()
+            self._abort("the camera did not start")
+            self.failure = str(error)
+            raise
+
+    def _arm(self) -> None:
+        from mamba.data_worker.control import arm
+
+        graph = self.load_graph()
         with self._lock:
             self._abort("armed anew")
             self.ledger, self._collected, self._stopped = None, False, False
+            self.armed, self.failure = None, ""
             self._asked = int(self.frames.get())
             self.link.call("Arm")
-            try:
+            with self._disarming():
                 offer = self.link.read("DataEndpoint", "DataFormat", "ArmId")
-                arm_id = int(offer["ArmId"].value)
-                self._armed = arm(
+                self._armed = self.armed = arm(
                     graph,
                     endpoint=str(offer["DataEndpoint"].value),
                     data_format=str(offer["DataFormat"].value),
-                    arm_id=arm_id,
+                    arm_id=int(offer["ArmId"].value),
                     frames=self._asked,
                     file=self._next_file(),
                     device=self.name,
                     metadata=dict(self.metadata),
                     end_detector=self._abort_camera,
                 )
-                if self._cancelled:
-                    raise DeviceFault(f"{self.name}: not started", seen="it was stopped while it was being armed")
-                self.link.call("Start")
-            except BaseException:
-                if self._armed is None:
-                    self._abort_camera()
-                self._abort("the camera did not start")
-                raise
+                self._waits = True
 
     def _complete(self, status: Status) -> None:
         armed = self._armed
@@ -259,6 +294,7 @@ class Camera(TangoDevice):
             self._follow(armed, status)
             ledger = armed.wait(_QUIET_S)
         except MambaError as error:
+            self.failure = str(error)
             self._end(armed, error.what)
             raise
         self._armed, self.ledger = None, ledger

@@ -96,7 +96,11 @@ def test_a_cycle_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         GraphInvalid, match=r"line \d+: the edges form a cycle\n  seen: (left → right → left|right → left → right)"
     ):
-        parse_graph(graph)
+        parse_graph(yaml.safe_dump(graph))
+    graph["edges"].pop()
+    graph["edges"][-1]["too"] = "file"
+    with pytest.raises(GraphInvalid, match=r"graph G, edges.4.too: unknown key 'edges.4.too'"):
+        parse_graph(graph, source="G")
 
 
 def test_nothing_comes_out_of_a_sink() -> None:

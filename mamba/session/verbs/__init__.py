@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mamba.session.verbs.commands import CommandVerbs
-from mamba.session.verbs.devices import DeviceVerbs
+from mamba.session.verbs.devices import DeviceVerbs, GraphVerbs
 from mamba.session.verbs.people import ControlVerbs, PersonVerbs
 from mamba.session.verbs.run import RunVerbs
 from mamba.session.verbs.session import SessionVerbs
@@ -14,7 +14,7 @@ from mamba.wire.handlers import Handlers
 if TYPE_CHECKING:
     from mamba.session.host import SessionHost
 
-_GROUPS = (CommandVerbs, RunVerbs, SessionVerbs, PersonVerbs, ControlVerbs, DeviceVerbs)
+_GROUPS = (CommandVerbs, RunVerbs, SessionVerbs, PersonVerbs, ControlVerbs, DeviceVerbs, GraphVerbs)
 
 
 def make_handlers(host: SessionHost) -> Handlers:

@@ -1,17 +1,39 @@
-"""dev/…, and the verbs that the console serves itself."""
+"""dev/…, graph/…, and the verbs that the console serves itself."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from mamba.errors import ZError
 from mamba.session.verbs.base import CALL_TIMEOUT_S, Seconds, Text, Verbs
 from mamba.wire.handlers import PENDING
 from mamba.wire.server import Call
 
+Rate = Annotated[float, Field(ge=0, le=1e9)]
+"""Frames/s."""
 
-class DeviceVerbs(Verbs):
+
+class ForwardedVerbs(Verbs):
+    """What the console answers."""
+
+    def verbs(self) -> dict[str, Callable[..., Any]]:
+        """None of its own."""
+        return {}
+
+    def forward(self, call: Call, *, deadline_s: Seconds = CALL_TIMEOUT_S, **fields: Any) -> Any:
+        """Let the console answer; it checks the fields of the verbs it added itself."""
+        self.require_console()
+        if not self.host.agent.connected:
+            raise ZError("console-starting", f"{call.request.typ}: the console has not started yet")
+        message = {"verb": call.request.typ, "args": fields}
+        self.host.agent.ask("call", message, timeout_s=deadline_s, on_answer=call.reply)
+        return PENDING
+
+
+class DeviceVerbs(ForwardedVerbs):
     """Devices: listed by the host, read by the console."""
 
     def verbs(self) -> dict[str, Callable[..., Any]]:
@@ -33,11 +55,36 @@ class DeviceVerbs(Verbs):
         text = f"RE(mv({path or 'M.energy'}, …))"
         raise ZError("use-command", f"dev/move: moving is a command, so that it stands in the console; send {text!r}")
 
-    def forward(self, call: Call, *, deadline_s: Seconds = CALL_TIMEOUT_S, **fields: Any) -> Any:
-        """Let the console answer; it checks the fields of the verbs it added itself."""
-        self.require_console()
-        if not self.host.agent.connected:
-            raise ZError("console-starting", f"{call.request.typ}: the console has not started yet")
-        message = {"verb": call.request.typ, "args": fields}
-        self.host.agent.ask("call", message, timeout_s=deadline_s, on_answer=call.reply)
-        return PENDING
+
+class GraphVerbs(ForwardedVerbs):
+    """Graphs of the data worker: all of them are looked at only, and answered by the console."""
+
+    def verbs(self) -> dict[str, Callable[..., Any]]:
+        """Handler by verb."""
+        return {
+            "graph/list": self.ask,
+            "graph/kinds": self.ask,
+            "graph/status": self.ask_about,
+            "graph/describe": self.ask_about,
+            "graph/validate": self.validate,
+        }
+
+    def ask(self, call: Call, *, deadline_s: Seconds = CALL_TIMEOUT_S) -> Any:
+        """About all of them."""
+        return self.forward(call, deadline_s=deadline_s)
+
+    def ask_about(self, call: Call, *, path: Text = "", deadline_s: Seconds = CALL_TIMEOUT_S) -> Any:
+        """About the graph of one detector."""
+        return self.forward(call, deadline_s=deadline_s, path=path)
+
+    def validate(
+        self,
+        call: Call,
+        *,
+        graph: str | dict[str, Any],
+        path: Text = "",
+        rate: Rate = 100.0,
+        deadline_s: Seconds = CALL_TIMEOUT_S,
+    ) -> Any:
+        """What is wrong with a graph, and what would run along its edges."""
+        return self.forward(call, deadline_s=deadline_s, graph=graph, path=path, rate=rate)

@@ -1,0 +1,181 @@
+"""mambactl mdw status, top, arm, start, stop: the graphs of the session that runs here."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mamba.cli.console import connect, login_option
+from mamba.cli.settings import Settings
+from mamba.errors import FacilityError, ZError
+
+if TYPE_CHECKING:
+    from mamba.data_worker.status_table import GraphStatus
+    from mamba.wire.client import Client
+
+_detector = click.option("--detector", metavar="D.NAME", default="", help="Whose graph; the only one that has one.")
+
+
+@click.command()
+@_detector
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@login_option
+@click.pass_obj
+def status(settings: Settings, *, detector: str, as_json: bool, person: str | None) -> int:
+    """Say what the graphs do, node by node: rows/s, MB/s, queue, credits, drops, lag, CPU, memory."""
+    with connect(settings, person) as client:
+        found = _read(client, detector)
+    if as_json:
+        click.echo(json.dumps([each.as_data() for each in found], indent=2))
+    else:
+        _print(found)
+    return 0
+
+
+@click.command()
+@_detector
+@click.option(
+    "--every", "every_s", type=click.FloatRange(0.1, 60), default=0.5, help="Seconds from look to look.  [0.5]"
+)
+@click.option("--for", "for_s", type=click.FloatRange(min=0), help="End after that many seconds; else with Ctrl-C.")
+@login_option
+@click.pass_obj
+def top(settings: Settings, *, detector: str, every_s: float, for_s: float | None, person: str | None) -> int:
+    """Watch the graphs: the table of 'status', live."""
+    from rich.console import Console
+    from rich.live import Live
+
+    from mamba.data_worker.status_table import make_table
+
+    end = None if for_s is None else time.monotonic() + for_s
+    with connect(settings, person) as client, Live(console=Console(), auto_refresh=False) as live:
+        while True:
+            began = time.monotonic()
+            live.update(make_table(_read(client, detector)), refresh=True)
+            if end is not None and time.monotonic() >= end:
+                return 0
+            time.sleep(max(0.0, began + every_s - time.monotonic()))  # the pace of the screen, not a wait
+
+
+def _acquisition_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    options = [
+        click.option("--exposure", "exposure_s", type=click.FloatRange(min=0), help="Of one frame, s; else as it is."),
+        click.option("--period", "period_s", type=click.FloatRange(min=0), default=0.0, help="From frame to frame, s."),
+        _detector,
+        login_option,
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--frames", type=click.IntRange(min=1), required=True, help="How many frames.")
+@_acquisition_options
+@click.pass_obj
+def arm(
+    settings: Settings,
+    *,
+    file: Path | None,
+    frames: int,
+    exposure_s: float | None,
+    period_s: float,
+    detector: str,
+    person: str | None,
+) -> int:
+    """Make detector and graph ready: the graph in FILE, which the detector uses from now on, else the one it uses.
+
+    It is a command in the console, like all that changes something.
+    """
+    call = f".arm({_write_settings(frames, exposure_s, period_s)})"
+    return _command(settings, person, detector, file, call)
+
+
+@click.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--frames", type=click.IntRange(min=1), help="Arm and start for so many frames; else start what is armed."
+)
+@_acquisition_options
+@click.pass_obj
+def start(
+    settings: Settings,
+    *,
+    file: Path | None,
+    frames: int | None,
+    exposure_s: float | None,
+    period_s: float,
+    detector: str,
+    person: str | None,
+) -> int:
+    """Start the detector; returns when it runs. With --frames it is armed first, with FILE through that graph.
+
+    It is no run: there are no documents. For a run: mambactl run "RE(acquire(D.camera, frames=100))".
+    """
+    if frames is None and file is not None:
+        raise click.UsageError("FILE needs --frames: what is armed has its graph")
+    call = f".start({'' if frames is None else _write_settings(frames, exposure_s, period_s)})"
+    return _command(settings, person, detector, file, call)
+
+
+@click.command()
+@_detector
+@login_option
+@click.pass_obj
+def stop(settings: Settings, *, detector: str, person: str | None) -> int:
+    """End the acquisition cleanly: what has come is written. A run that waits for it ends, too, as a success."""
+    return _command(settings, person, detector, None, ".stop()")
+
+
+def _write_settings(frames: int, exposure_s: float | None, period_s: float) -> str:
+    words = [f"frames={frames}"]
+    words += [] if exposure_s is None else [f"exposure_s={exposure_s:g}"]
+    words += [f"period_s={period_s:g}"] if period_s else []
+    return ", ".join(words)
+
+
+def _command(settings: Settings, person: str | None, detector: str, file: Path | None, call: str) -> int:
+    """Send `graph(…)…` as a visible command, and say what came of it."""
+    if file is not None:
+        from mamba.data_worker.graph import load_graph
+
+        load_graph(file)  # what is wrong with it is told here, before anything is sent
+    with connect(settings, person) as client:
+        device = _read(client, detector, one=True)[0].device
+        source = f"graph({str(file.absolute())!r}, {device})" if file is not None else f"graph({device})"
+        try:
+            client.command(f"{source}{call};", origin="mambactl")
+        except ZError as error:
+            click.echo(error.desc if error.code == "exc" else f"{error.code}: {error.desc}", err=True)
+            return 1
+        _print(_read(client, device))
+    return 0
+
+
+def _read(client: Client, detector: str, *, one: bool = False) -> list[GraphStatus]:
+    from mamba.data_worker.status_table import GraphStatus
+
+    names = [each["device"] for each in client.request("graph/list")] if not detector else [detector]
+    if one and len(names) != 1:
+        raise FacilityError(
+            "which detector's graph?",
+            seen=", ".join(names) or "no detector has one",
+            remedy="name it: --detector D.NAME",
+        )
+    return [GraphStatus.load(client.request("graph/status", path=name)) for name in names]
+
+
+def _print(found: list[GraphStatus]) -> None:
+    import shutil
+
+    from rich.console import Console
+
+    from mamba.data_worker.status_table import make_table
+
+    Console(width=max(132, shutil.get_terminal_size().columns), highlight=False).print(make_table(found))
