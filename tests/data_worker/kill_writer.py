@@ -1,7 +1,7 @@
 """A raw file whose writer is killed again and again, and gone on with, until everything is in it.
 
-Started as a program it is the writer: it takes the items it is told to, tells after each flush how many it has taken
-and what is safe, and may be told to die in the n-th write to a disk.
+The writer is a process of its own: it takes the items it is told to, tells after each flush how many it has taken and
+what is safe, and may be told to die in the n-th write to the disk.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
+import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import h5py
 import numpy as np
@@ -58,22 +57,35 @@ def list_items(frames: int, rng: random.Random) -> list[Told]:
     return [item for _, item in sorted(items)]
 
 
-def write(order: dict[str, Any]) -> None:
+def write(order: dict[str, Any], tell: TextIO) -> None:
     """The writer."""
     _die_in_write(order["die_at"])
     sink = Hdf5Sink("file", Hdf5Parameters.model_validate({"spare_mib": 1, **order["parameters"]}))
     sink.plan(INPUTS)
     sink.open(Job(1, 64, Path(order["file"]), resume=order["resume"]), INPUTS)
-    sys.stdout.write(json.dumps([0, sink.flush()]) + "\n")
-    sys.stdout.flush()
+    print(json.dumps([0, sink.flush()]), file=tell, flush=True)
     for number, (flow, first) in enumerate(order["items"], 1):
         sink.process(make_item(flow, first))
         if number % order["flush_every"] == 0 or number == len(order["items"]):
-            sys.stdout.write(json.dumps([number, sink.flush()]) + "\n")
-            sys.stdout.flush()
+            print(json.dumps([number, sink.flush()]), file=tell, flush=True)
     frames = order["frames"]
     sink.close({"produced": frames, "written": frames, "missing": [], "duplicates": 0, "reason": ""})
-    sys.stdout.write(json.dumps("closed") + "\n")
+    print(json.dumps("closed"), file=tell, flush=True)
+
+
+def _fork_writer(order: dict[str, Any]) -> tuple[int, TextIO]:
+    told, tell = os.pipe()
+    child = os.fork()
+    if child:
+        os.close(tell)
+        return child, os.fdopen(told)
+    try:
+        with os.fdopen(tell, "w") as stream:
+            write(order, stream)
+    except BaseException:  # noqa: BLE001  # a child of a test must not become a second test
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
 
 
 def _die_in_write(number: int) -> None:
@@ -107,34 +119,32 @@ class KilledFile:
     def __post_init__(self) -> None:
         self.items = list_items(self.frames, self.rng)
 
-    def run(self, *, die_at: int = 0, kill_after_s: float = 0.0) -> bool:
-        """One writer's life; returns whether it closed the file."""
+    def run(self, *, die_at: int = 0, kill_after_told: int = 0, kill_after_s: float = 0.0) -> bool:
+        """One writer's life; returns whether it closed the file.
+
+        Args:
+            die_at: it dies in this write.
+            kill_after_told: it is killed when it has told so often that something is safe,
+            kill_after_s: and so long after that.
+        """
         order = {
             "file": str(self.path), "resume": self.begun, "items": self.items, "frames": self.frames,
             "flush_every": self.rng.choice([1, 2, 5, 13]), "die_at": die_at, "parameters": self.parameters,
         }  # fmt: skip
         self.begun = True
-        child = subprocess.Popen(
-            [sys.executable, "-m", "tests.data_worker.kill_writer"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert child.stdin is not None
-        assert child.stdout is not None
-        child.stdin.write(json.dumps(order))
-        child.stdin.close()
+        child, told = _fork_writer(order)
         lines: list[Any] = []
-        if kill_after_s:
-            first = child.stdout.readline()
-            lines += [json.loads(first)] if first.endswith("\n") else []
-            time.sleep(kill_after_s)  # the moment is the point
-            child.kill()
-        lines += [json.loads(line) for line in child.stdout if line.endswith("\n")]
-        child.stdout.close()
-        status = child.wait()
+        with told:
+            for _ in range(kill_after_told):
+                lines.append(told.readline())
+            if kill_after_told:
+                time.sleep(kill_after_s)  # the moment is the point
+                os.kill(child, signal.SIGKILL)
+            lines += list(told)
+        lines = [json.loads(line) for line in lines if line.endswith("\n")]
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         closed = bool(lines) and lines[-1] == "closed"
-        assert status in ((0,) if closed and not kill_after_s else (0, -signal.SIGKILL)), status
+        assert status in ((0,) if closed and not kill_after_told else (0, -signal.SIGKILL)), status
         self._take(lines[:-1] if closed else lines)
         self.kills += status != 0
         return closed
@@ -179,7 +189,3 @@ class KilledFile:
             np.testing.assert_array_equal(np.sort(every["frame_number"][:]), everything[::BLOCK])
             np.testing.assert_array_equal(every["mean"][:, 1, 1] * BLOCK, every["frame_number"][:])
         assert not list(self.path.parent.glob("*.journal*"))
-
-
-if __name__ == "__main__":
-    write(json.load(sys.stdin))

@@ -21,18 +21,30 @@ def test_a_writer_killed_in_any_write_is_gone_on_with(tmp_path: Path) -> None:
     file.check_complete()
 
 
+def test_a_swmr_writer_killed_is_gone_on_with(tmp_path: Path) -> None:
+    file = KilledFile(tmp_path / "a.h5", 320, random.Random(2), {"access": "swmr"})
+    for told in (3, 6):
+        assert not file.run(kill_after_told=told)
+        file.check_acknowledged(swmr=True)
+    assert file.run()
+    file.check_complete()
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-def test_two_hundred_kills_at_random_moments(tmp_path: Path) -> None:
+@pytest.mark.parametrize("access", ["plain", "swmr"])
+def test_two_hundred_kills_at_random_moments(tmp_path: Path, access: str) -> None:
     rng, kills = random.Random(), 0
     while kills < 200:
-        file = KilledFile(tmp_path / f"{kills}.h5", 4000, rng)
+        file = KilledFile(tmp_path / f"{kills}.h5", 4000, rng, {"access": access})
         while not file.run(**_choose_death(rng)):
-            file.check_acknowledged()
+            file.check_acknowledged(swmr=access == "swmr")
         kills += file.kills
         file.check_complete()
         file.path.unlink()
 
 
 def _choose_death(rng: random.Random) -> dict[str, Any]:
-    return {"die_at": rng.randint(1, 400)} if rng.random() < 0.5 else {"kill_after_s": rng.uniform(0.01, 0.6)}
+    if rng.random() < 0.5:
+        return {"die_at": rng.randint(1, 400)}
+    return {"kill_after_told": rng.randint(1, 60), "kill_after_s": rng.uniform(0, 0.02)}

@@ -14,7 +14,7 @@ from typing import Literal
 
 import h5py
 
-from mamba.data_worker.sinks.journal import JournaledFile, NoteBook, find_commit, remove_journals
+from mamba.data_worker.sinks.journal import JournaledFile, NoteBook, find_commit
 from mamba.data_worker.sinks.superblock import mend_superblock
 from mamba.errors import DataError
 
@@ -29,6 +29,7 @@ class Container:
         new: make it; else go on with the file of a dead writer.
         access: see above.
         power: what is committed survives a power failure, too.
+        patience_s: how long another writer may take to be gone.
 
     Attributes:
         h5: the file.
@@ -39,25 +40,36 @@ class Container:
         DataError: it exists (`new`), cannot be made, or cannot be opened.
     """
 
-    def __init__(self, path: Path, *, new: bool, access: Access = "plain", power: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, new: bool, access: Access = "plain", power: bool = False, patience_s: float = 0.0
+    ) -> None:
         self.path, self.access, self._power = path, access, power
         try:
             if access == "plain":
-                self._raw = JournaledFile(path, new=new, power=power)
+                self._raw = JournaledFile(path, new=new, power=power, patience_s=patience_s)
                 self.h5, self.fd = _open_plain(self._raw, new=new), self._raw.fd
                 self.note = self._raw.note
             else:
-                if not new:
-                    mend_superblock(path)
-                self.h5 = h5py.File(path, "x" if new else "r+", libver=("v110", "v110"))
-                self._notes = NoteBook(path, new=new, power=power)
-                self.fd, self.note = self.h5.id.get_vfd_handle(), self._notes.note
+                self._open_swmr(new=new, patience_s=patience_s)
         except FileExistsError:
             raise DataError(f"{path}: exists", remedy="give another name; files are never overwritten") from None
         except OSError as error:
             raise explain_unopened(path, error, new=new) from None
         if access == "plain":
             _keep_metadata(self.h5)
+
+    def _open_swmr(self, *, new: bool, patience_s: float) -> None:
+        if new:
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL, 0o666))
+        self._notes = NoteBook(self.path, new=new, power=self._power, patience_s=patience_s)
+        try:
+            if not new:
+                mend_superblock(self.path)
+            self.h5 = h5py.File(self.path, "w" if new else "r+", libver=("v110", "v110"))
+        except OSError:
+            self._notes.close(clean=False)
+            raise
+        self.fd, self.note = self.h5.id.get_vfd_handle(), self._notes.note
 
     def share(self) -> None:
         """From now on others may read; in SWMR no group, dataset or attribute can be added after this."""
@@ -102,7 +114,14 @@ class Container:
             self._raw.close()
         else:
             self._notes.close()
-            remove_journals(self.path)
+
+    def abandon(self) -> None:
+        """Close it as it is: nothing is committed, journals stay."""
+        self.h5.close()
+        if self.access == "plain":
+            self._raw.close(clean=False)
+        else:
+            self._notes.close(clean=False)
 
     def discard(self) -> None:
         """Close and remove it."""
@@ -142,6 +161,8 @@ def _keep_metadata(file: h5py.File) -> None:
 def explain_unopened(path: Path, error: OSError, *, new: bool) -> DataError:
     """Why a file could not be made or opened, and what to do."""
     reason = os.strerror(error.errno) if error.errno else str(error)
+    if isinstance(error, BlockingIOError):
+        return DataError(f"{path}: another program writes it", remedy="wait for its end, or end it")
     if not new:
         return DataError(f"{path}: cannot be opened after its writer died", seen=reason)
     free = shutil.disk_usage(path.parent).free >> 20 if path.parent.is_dir() else 0

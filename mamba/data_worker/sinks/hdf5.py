@@ -34,6 +34,8 @@ from mamba.data_worker.sinks.writeback import Writeback
 from mamba.errors import DiskFull, GraphInvalid
 
 _RESERVED = (FRAMES, NUMBER, "mdw")
+_PATIENCE_S = 5.0
+"""A writer that was killed may take so long to be gone."""
 
 
 class Hdf5Parameters(NodeParameters):
@@ -90,7 +92,13 @@ class Hdf5Sink(Sink):
             self.path.unlink(missing_ok=True)  # killed before it was made
         settings = self.settings
         self._packer = Packer(self.name, settings.threads) if settings.compression == "bslz4" else None
-        self._file = Container(self.path, new=not going_on, access=settings.access, power=settings.survives == "power")
+        self._file = Container(
+            self.path,
+            new=not going_on,
+            access=settings.access,
+            power=settings.survives == "power",
+            patience_s=_PATIENCE_S,
+        )
         self._early = EarlyRows()
         if going_on:
             trim_groups(self._file.h5, self._groups)
@@ -115,7 +123,7 @@ class Hdf5Sink(Sink):
             rows = GroupRows(file, layout, images, self._early)
             self._rows |= dict.fromkeys([*layout.images, *layout.columns], rows)
         self._unsafe = RangeSet()
-        self._changed = True
+        self._changed, self._committed = True, 0
 
     def discard(self) -> None:
         """Remove the empty file."""
@@ -134,7 +142,7 @@ class Hdf5Sink(Sink):
         try:
             group.take(item)
         except OSError as error:
-            raise self._explain_full(str(error)) from None
+            raise self._explain_full(str(error), self._count) from None
         if item.source in group.layout.images:
             self._writeback.advance()
 
@@ -145,12 +153,16 @@ class Hdf5Sink(Sink):
         if limit != resource.RLIM_INFINITY:
             free = min(free, limit - os.fstat(self._file.fd).st_size)
         if free < nbytes + (self.settings.spare_mib << 20):
-            raise self._explain_full(f"{free / 2**20:.1f} MiB free")
+            raise self._explain_full(f"{free / 2**20:.1f} MiB free", self._count)
 
-    def _explain_full(self, seen: str) -> DiskFull:
+    @property
+    def _count(self) -> int:
+        return self._rows[self._groups[0].leader].count
+
+    def _explain_full(self, seen: str, safe: int) -> DiskFull:
         return DiskFull(
             f"{self.path}: no room for the next frames",
-            seen=f"{seen}; {self._rows[self._groups[0].leader].count} frames are in it",
+            seen=f"{seen}; {safe} frames are safe in it",
             remedy="free space, or point data.directory of the profile at another disk, and acquire again",
         )
 
@@ -170,8 +182,9 @@ class Hdf5Sink(Sink):
                         self._unsafe.add(first * rows.layout.every, count * rows.layout.every)
             self._file.commit(self._early.dump())
         except OSError as error:
-            raise self._explain_full(str(error)) from None
+            raise self._explain_full(str(error), self._committed) from None
         safe, self._unsafe, self._changed = self._unsafe, RangeSet(), False
+        self._committed = self._count
         return list(safe)
 
     def close(self, account: dict[str, Any]) -> dict[str, DatasetInfo]:
@@ -188,7 +201,7 @@ class Hdf5Sink(Sink):
             kept = describe_datasets(self._file.h5, self.path)
             self._file.close()
         except OSError as error:
-            raise self._explain_full(str(error)) from None
+            raise self._explain_full(str(error), self._committed) from None
         return kept
 
     def _release(self) -> None:

@@ -11,8 +11,11 @@ of them is always complete. They carry a note of the writer's own, too, and are 
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import struct
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +28,7 @@ _WRITE = struct.Struct("<QQ")  # address, size
 _MAGIC = b"MDWJRNL1"
 _ANY_END = 2**64 - 1
 """Size of the file in a commit that leaves it alone."""
+_LOCK_POLL_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -130,16 +134,23 @@ def remove_journals(path: Path) -> None:
 
 
 class _Journals:
-    """The two journals of a file, written in turn; made at the first commit."""
+    """The two journals of a file, written in turn. They are locked: a file has one writer.
 
-    def __init__(self, path: Path, *, power: bool) -> None:
-        self._path, self._power = path, power
-        self._files: list[int] = []
+    Raises:
+        BlockingIOError: another writer has them, and is not gone within `patience_s`.
+    """
+
+    def __init__(self, path: Path, *, power: bool, patience_s: float) -> None:
+        self._power = power
+        self._files = [os.open(name, os.O_WRONLY | os.O_CREAT, 0o666) for name in name_journals(path)]
+        deadline = time.monotonic() + patience_s
+        while not _lock(self._files[0]):
+            if time.monotonic() >= deadline:
+                self.close()
+                raise BlockingIOError(errno.EWOULDBLOCK, "another program writes it")
+            time.sleep(_LOCK_POLL_S)  # a killed writer's lock goes when the kernel has taken it apart
 
     def write(self, commit: Commit) -> None:
-        if not self._files:
-            flags = os.O_WRONLY | os.O_CREAT
-            self._files = [os.open(name, flags, 0o666) for name in name_journals(self._path)]
         file = self._files[commit.number % 2]
         write_all(file, commit.pack(), 0)
         if self._power:
@@ -151,6 +162,14 @@ class _Journals:
         self._files = []
 
 
+def _lock(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 class NoteBook:
     """Notes of a writer whose file looks after itself (SWMR): a journal without changes of the file.
 
@@ -158,17 +177,22 @@ class NoteBook:
         path: the file.
         new: it was made just now; else its last note is read.
         power: notes survive a power failure, too.
+        patience_s: how long another writer may take to be gone.
 
     Attributes:
         note: the last one.
+
+    Raises:
+        BlockingIOError: another program writes the file.
     """
 
-    def __init__(self, path: Path, *, new: bool, power: bool = False) -> None:
-        last = None if new else find_commit(path)
+    def __init__(self, path: Path, *, new: bool, power: bool = False, patience_s: float = 0.0) -> None:
         if new:
             remove_journals(path)
+        self._path = path
+        self._journals = _Journals(path, power=power, patience_s=patience_s)
+        last = None if new else find_commit(path)
         self._number, self.note = (0, b"") if last is None else (last.number, last.note)
-        self._journals = _Journals(path, power=power)
 
     def write(self, note: bytes) -> None:
         """Keep a note; it replaces the last one.
@@ -180,9 +204,11 @@ class NoteBook:
             self._journals.write(Commit(self._number + 1, _ANY_END, note))
             self._number, self.note = self._number + 1, note
 
-    def close(self) -> None:
-        """Close it; the notes stay."""
+    def close(self, *, clean: bool = True) -> None:
+        """Close it; `clean`: nobody needs the notes any more."""
         self._journals.close()
+        if clean or not self._number:
+            remove_journals(self._path)
 
 
 class JournaledFile:
@@ -192,23 +218,28 @@ class JournaledFile:
         path: the file.
         new: make it; else it is there, and its last commit is replayed.
         power: commits also survive a power failure: each waits for the disk.
+        patience_s: how long another writer may take to be gone.
 
     Attributes:
         note: what the last commit said, for who goes on with the file.
 
     Raises:
-        OSError: it exists (`new`), or cannot be made or opened.
+        OSError: it exists (`new`), cannot be made or opened, or another program writes it.
     """
 
-    def __init__(self, path: Path, *, new: bool, power: bool = False) -> None:
+    def __init__(self, path: Path, *, new: bool, power: bool = False, patience_s: float = 0.0) -> None:
         self.path, self._power = path, power
-        last = None if new else replay(path)
         self.fd = os.open(path, os.O_RDWR | (os.O_CREAT | os.O_EXCL if new else 0), 0o666)
-        self._journals = _Journals(path, power=power)
-        self._at = 0
-        self._number, self.note = (0, b"") if last is None else (last.number, last.note)
         if new:
             remove_journals(path)  # of a file of that name that was taken away
+        try:
+            self._journals = _Journals(path, power=power, patience_s=patience_s)
+        except OSError:
+            os.close(self.fd)
+            raise
+        last = None if new else replay(path)
+        self._at = 0
+        self._number, self.note = (0, b"") if last is None else (last.number, last.note)
         self._safe_end = self._end = os.fstat(self.fd).st_size
         self._waiting: list[tuple[int, bytes]] = []
         self._changed = False
@@ -296,5 +327,5 @@ class JournaledFile:
         if clean and self._power:
             os.fsync(self.fd)
         os.close(self.fd)
-        if clean:
+        if clean or not self._number:
             remove_journals(self.path)
