@@ -17,8 +17,8 @@ ROWS = Flow((2,), "uint64", 4, columns=("p", "q"))
 ACCOUNT = {"produced": 8, "written": 7, "missing": [[3, 3, "camera", "drop"]], "duplicates": 1, "reason": ""}
 
 
-def open_sink(path: Path, *, asked: int = 8) -> Hdf5Sink:
-    sink = Hdf5Sink("file", Hdf5Parameters(spare_mib=1))
+def open_sink(path: Path, *, asked: int = 8, **parameters: object) -> Hdf5Sink:
+    sink = Hdf5Sink("file", Hdf5Parameters.model_validate({"spare_mib": 1, **parameters}))
     sink.open(Job(1, asked, path, "D.camera", "graph", {"a": 1}), {"camera": FORM, "sums": ROWS})
     return sink
 

@@ -16,6 +16,8 @@ _COMMANDS = {
     "stop": ("mamba.cli.mdw.running", "End cleanly: what has come is written."),
     "status": ("mamba.cli.mdw.running", "Say what the graphs do, node by node."),
     "top": ("mamba.cli.mdw.running", "Watch them: rates, queues, drops, lag, CPU, memory, live."),
+    "recover": ("mamba.cli.mdw.recover", "Mend the raw file of a dead writer and say what it holds."),
+    "verify": ("mamba.cli.mdw.verify", "Check a raw file block by block against its checksums."),
 }
 
 

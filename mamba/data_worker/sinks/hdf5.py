@@ -1,215 +1,190 @@
-"""Sink: the raw HDF5 file of one arm, one chunk per frame, readable by plain HDF5 at every flush.
+"""Sink: the raw HDF5 file of one arm.
 
-Chunks go straight from the ring to the file (`write_direct_chunk`). Format "earliest" with flushes survives a killed
-writer: a plain open shows everything acknowledged. Acknowledged means handed to the kernel: it survives any process,
-but not a power failure. Layout::
+Frames go straight from the ring to the file, one chunk each. What `flush` calls safe was committed: it survives a kill
+of any process at any moment, and with `survives: power` a power failure. Layout::
 
     /entry                NXentry
-      data                NXdata: frames (n, height, width), frame_number (n), one (n, columns) dataset per table
-      mdw                 NXcollection: the ledger, the graph and what the run said about itself
+      data                NXdata: frames (n, height, width), frame_number (n), one dataset per further flow
+      every_10            NXdata: flows with one array per ten frames, numbered by the first of the ten
+      mdw                 NXcollection: the ledger, the graph, what the run said about itself, checksums
 
-Tables are kept as float64 (exact for integers below 2⁵³), so that NaN can mark a row that never came.
+Row i of every dataset of a group belongs to frame_number[i]. Rows keep their type when it is a float; integers become
+float64 (exact below 2⁵³), so that NaN can mark a row that never came.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import resource
-import shutil
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import h5py
-import numpy as np
 from pydantic import Field
 
 from mamba.data_worker.ledger import DatasetInfo, RangeSet
 from mamba.data_worker.nodes import Flow, Item, Job, NodeParameters, Sink
+from mamba.data_worker.sinks.account import describe_datasets, write_account
+from mamba.data_worker.sinks.container import Access, Container, was_begun
+from mamba.data_worker.sinks.early import EarlyRows
+from mamba.data_worker.sinks.entry import EntryPlan, make_entry
+from mamba.data_worker.sinks.frames import Compression, Frames, Packer
+from mamba.data_worker.sinks.layout import FRAMES, NUMBER, lay_out
+from mamba.data_worker.sinks.recovery import finish_file, trim_groups
+from mamba.data_worker.sinks.rows import GroupRows
 from mamba.data_worker.sinks.writeback import Writeback
-from mamba.errors import DataError, DiskFull, GraphInvalid
+from mamba.errors import DiskFull, GraphInvalid
 
-_RESERVED = ("frames", "frame_number")
-_ROWS = 4096
-"""Rows of the small datasets held and stored together."""
-_ROWS_AT_FIRST = 2**20
+_RESERVED = (FRAMES, NUMBER, "mdw")
+_PATIENCE_S = 5.0
+"""A writer that was killed may take so long to be gone."""
 
 
 class Hdf5Parameters(NodeParameters):
-    """How careful the file is with the disk."""
+    """How the file is written."""
 
-    spare_mib: int = Field(16, ge=1, description="free space, in MiB, that is left for the file's own bookkeeping")
+    spare_mib: int = Field(
+        16, ge=1, description="free space left for the file's own bookkeeping", json_schema_extra={"units": "MiB"}
+    )
+    access: Access = Field(
+        "plain", description="plain: any HDF5 opens it, also after a kill; swmr: others may read while it is written"
+    )
+    compression: Compression = Field("none", description="none: frames as they are; bslz4: bitshuffle and LZ4")
+    threads: int = Field(2, ge=1, le=64, description="threads that pack frames")
+    survives: Literal["kill", "power"] = Field(
+        "kill",
+        description="what acknowledged frames survive: a killed process, or a power failure (waits for the disk)",
+    )
 
 
 class Hdf5Sink(Sink):
-    """Writes frames in the order they come; row i of every dataset belongs to frame_number[i]."""
+    """Writes frames in the order they come; a frame that comes again is left out."""
 
     takes = Hdf5Parameters
-    inputs = (1, 17)
+    inputs = (1, 64)
+
+    @property
+    def settings(self) -> Hdf5Parameters:
+        """Its parameters."""
+        assert isinstance(self.parameters, Hdf5Parameters)
+        return self.parameters
 
     def plan(self, inputs: dict[str, Flow]) -> None:
-        """One input of images, any number of rows of numbers, with names that leave /entry/data unambiguous."""
-        for name in inputs:
-            if name in _RESERVED:
+        """Any flows, with names that leave the file unambiguous."""
+        for name, flow in inputs.items():
+            if name in _RESERVED or name.startswith("every_"):
                 raise GraphInvalid(f"node {self.name!r}: the file has a dataset {name!r}", remedy="rename that node")
-        images = [name for name, flow in inputs.items() if len(flow.shape) == 2]
-        if len(images) != 1:
-            raise GraphInvalid(
-                f"node {self.name!r}: it needs one input of frames",
-                seen=", ".join(images) or "none",
-                remedy="mend the edges",
-            )
+            if flow.axis is not None and flow.axis.name in (name, *_RESERVED):
+                raise GraphInvalid(
+                    f"node {self.name!r}: the axis of {name!r} is called {flow.axis.name!r}, too",
+                    remedy="rename that node",
+                )
 
     def open(self, job: Job, inputs: dict[str, Flow]) -> None:
-        """Make the file.
+        """Make the file, or go on with that of a killed writer.
 
         Raises:
-            DataError: it exists, or the folder does not take it.
+            DataError: it exists, the folder does not take it, or it cannot be gone on with.
         """
-        assert isinstance(self.parameters, Hdf5Parameters)
-        self._spare = self.parameters.spare_mib << 20
-        self.path = job.file
-        self.files = (job.file,)
-        self._file = h5py.File(job.file, "r+") if job.resume else _create(job.file)
-        # Evicted metadata would reach the file between two flushes, and a killed writer leave it half changed.
-        config = self._file.id.get_mdc_config()
-        config.incr_mode = config.flash_incr_mode = config.decr_mode = 0
-        config.evictions_enabled = False
-        self._file.id.set_mdc_config(config)
-        self._tables = {name: flow for name, flow in inputs.items() if len(flow.shape) != 2}
-        self._form = next(flow for name, flow in inputs.items() if len(flow.shape) == 2)
-        # a slip of the keyboard may ask for 10^12 frames: the tables grow when that many really come
-        at_first = min(max(job.frames, _ROWS), _ROWS_AT_FIRST)
-        self._rows = np.full(at_first, -1, dtype=np.int64)  # frame number → row
-        self._numbers = np.empty(self._rows.size, dtype=np.int64)  # row → frame number
-        self._values = {n: np.full((self._rows.size, *form.shape), np.nan) for n, form in self._tables.items()}
-        self._count = self._flushed = self._oldest_change = 0
-        if job.resume:
-            self._resume()
+        self._asked, self.path = job, job.file
+        self.files = (self.path,)
+        self._groups = lay_out(inputs)
+        going_on = job.resume and was_begun(self.path)
+        if job.resume and not going_on:
+            self.path.unlink(missing_ok=True)  # killed before it was made
+        settings = self.settings
+        self._packer = Packer(self.name, settings.threads) if settings.compression == "bslz4" else None
+        self._file = Container(
+            self.path,
+            new=not going_on,
+            access=settings.access,
+            power=settings.survives == "power",
+            patience_s=_PATIENCE_S,
+        )
+        self._early = EarlyRows()
+        if going_on:
+            trim_groups(self._file.h5, self._groups)
+            self._early.load(self._file.note)
         else:
-            self._layout(job)
-        self._file.flush()
-        self._writeback = Writeback(self._file.id.get_vfd_handle())
+            make_entry(self._file.h5, EntryPlan(job, inputs, self._groups, settings.compression))
+        self._open_rows()
+        self._file.share()
+        self._file.commit(self._file.note)
+        self._writeback = Writeback(self._file.fd)
 
-    def _resume(self) -> None:
-        """Take up the file of a writer that was killed: what it had flushed stays, the rest comes again."""
-        data = self._file["entry/data"]
-        self._frames = data["frames"]
-        self._small = {name: data[name] for name in ("frame_number", *self._tables)}
-        numbers = data["frame_number"][:]
-        self._make_room(int(numbers.max(initial=0)) + 1)
-        self._count = self._flushed = self._oldest_change = len(numbers)
-        self._numbers[: len(numbers)] = numbers
-        self._rows[numbers] = np.arange(len(numbers))
-        for name, values in self._values.items():
-            values[numbers] = data[name][:]
+    def _open_rows(self) -> None:
+        file = self._file.h5
+        self._rows: dict[str, GroupRows] = {}
+        self._images: list[Frames] = []
+        for layout in self._groups:
+            images = {
+                flow: Frames(file[f"{layout.path}/{name}"], file[layout.checksums(name)], self._packer)
+                for flow, name in layout.images.items()
+            }
+            self._images += images.values()
+            rows = GroupRows(file, layout, images, self._early)
+            self._rows |= dict.fromkeys([*layout.images, *layout.columns], rows)
+        self._unsafe = RangeSet()
+        self._changed, self._committed = True, 0
 
     def discard(self) -> None:
         """Remove the empty file."""
-        self._writeback.close()
-        self._file.close()
-        self.path.unlink()
-
-    def _layout(self, job: Job) -> None:
-        entry = self._file.create_group("entry")
-        self._file.attrs["default"] = "entry"
-        entry.attrs.update({"NX_class": "NXentry", "default": "data"})
-        data = entry.create_group("data")
-        data.attrs.update({"NX_class": "NXdata", "signal": "frames", "axes": ["frame_number", ".", "."]})
-        data.attrs["frame_number_indices"] = 0
-        plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-        plist.set_chunk((1, *self._form.shape))
-        plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-        space = h5py.h5s.create_simple((0, *self._form.shape), (h5py.h5s.UNLIMITED, *self._form.shape))
-        kind = h5py.h5t.py_create(np.dtype(self._form.dtype), logical=True)
-        self._frames = h5py.Dataset(h5py.h5d.create(data.id, b"frames", kind, space, plist))
-        self._frames.attrs.update({"units": "counts", "long_name": f"{job.device or 'detector'} frames"})
-        self._small = {"frame_number": _create_rows(data, "frame_number", np.int64, ())}
-        self._small["frame_number"].attrs["long_name"] = "frame number"
-        for name, form in self._tables.items():
-            table = self._small[name] = _create_rows(data, name, np.float64, form.shape)
-            table.attrs.update({"units": form.units, "long_name": name, "columns": list(form.columns)})
-        mdw = entry.create_group("mdw")
-        mdw.attrs.update({"NX_class": "NXcollection", "arm": job.arm, "device": job.device, "frames_asked": job.frames})
-        mdw["graph"] = job.graph
-        mdw["metadata"] = json.dumps(job.metadata)
+        self._release()
+        self._file.discard()
 
     def process(self, item: Item) -> None:
         """Write a block of frames, or keep a block of rows until the next flush.
 
         Raises:
-            DiskFull: there is no room for the block; nothing of it was written.
+            DiskFull: there is no room for the block; what of it was written counts.
         """
-        self._make_room(item.last + 1)
-        if item.source in self._tables:
-            self._take_rows(item)
-        else:
-            self._take_frames(item)
-
-    def _make_room(self, numbers: int) -> None:
-        more = max(numbers, self._count + self._form.block_frames) - self._rows.size
-        if more > 0:
-            more = max(more, self._rows.size)
-            self._rows = np.append(self._rows, np.full(more, -1))
-            self._numbers = np.append(self._numbers, np.empty(more, dtype=np.int64))
-            for name, values in self._values.items():
-                self._values[name] = np.append(values, np.full((more, *values.shape[1:]), np.nan), axis=0)
-
-    def _take_rows(self, item: Item) -> None:
-        first, end = item.first, item.last + 1
-        self._values[item.source][first:end] = item.data
-        rows = self._rows[first:end]
-        written = rows[rows >= 0]
-        if written.size:
-            self._oldest_change = min(self._oldest_change, int(written.min()))
-
-    def _take_frames(self, item: Item) -> None:
+        group = self._rows[item.source]
         self._check_space(item.data.nbytes)
-        self._frames.id.set_extent((self._count + item.count, *self._form.shape))
-        origin = (0,) * len(self._form.shape)
-        for number, frame in enumerate(item.data, item.first):
-            if self._rows[number] >= 0:
-                continue  # it came again: the first one stays
-            try:
-                self._frames.id.write_direct_chunk((self._count, *origin), frame)
-            except OSError as error:
-                raise self._explain_full(str(error)) from None
-            self._rows[number], self._numbers[self._count] = self._count, number
-            self._count += 1
-        self._writeback.advance()
+        self._changed = True
+        try:
+            group.take(item)
+        except OSError as error:
+            raise self._explain_full(str(error), self._count) from None
+        if item.source in group.layout.images:
+            self._writeback.advance()
 
     def _check_space(self, nbytes: int) -> None:
-        stat = os.statvfs(self.path.parent)
+        stat = os.fstatvfs(self._file.fd)
         free = stat.f_bavail * stat.f_frsize
         limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
         if limit != resource.RLIM_INFINITY:
-            free = min(free, limit - self.path.stat().st_size)
-        if free < nbytes + self._spare:
-            raise self._explain_full(f"{free / 2**20:.1f} MiB free")
+            free = min(free, limit - os.fstat(self._file.fd).st_size)
+        if free < nbytes + (self.settings.spare_mib << 20):
+            raise self._explain_full(f"{free / 2**20:.1f} MiB free", self._count)
 
-    def _explain_full(self, seen: str) -> DiskFull:
+    @property
+    def _count(self) -> int:
+        return self._rows[self._groups[0].leader].count
+
+    def _explain_full(self, seen: str, safe: int) -> DiskFull:
         return DiskFull(
-            f"{self.path}: no room for the next {self._form.block_frames} frames",
-            seen=f"{seen}; {self._count} frames are safe in it",
+            f"{self.path}: no room for the next frames",
+            seen=f"{seen}; {safe} frames are safe in it",
             remedy="free space, or point data.directory of the profile at another disk, and acquire again",
         )
 
     def flush(self) -> list[tuple[int, int]]:
-        """Hand everything to the kernel."""
-        count, start = self._count, min(self._oldest_change, self._flushed)
-        if count == self._flushed and start == count:
+        """Commit; returns the frames that became safe.
+
+        Raises:
+            DiskFull: the commit has no room; what was committed before stays safe.
+        """
+        if not self._changed:
             return []
-        self._frames.id.set_extent((count, *self._form.shape))
-        for name, dataset in self._small.items():
-            dataset.resize(count, axis=0)
-            if count > start:
-                numbers = self._numbers[start:count]
-                dataset[start:count] = numbers if name == "frame_number" else self._values[name][numbers]
-        self._file.flush()
-        safe = RangeSet()
-        for number in self._numbers[self._flushed : count].tolist():
-            safe.add(number, 1)
-        self._flushed = self._oldest_change = count
+        try:
+            for rows in dict.fromkeys(self._rows.values()):
+                fresh = rows.flush()
+                if rows.layout is self._groups[0]:
+                    for first, count in fresh:
+                        self._unsafe.add(first * rows.layout.every, count * rows.layout.every)
+            self._file.commit(self._early.dump())
+        except OSError as error:
+            raise self._explain_full(str(error), self._committed) from None
+        safe, self._unsafe, self._changed = self._unsafe, RangeSet(), False
+        self._committed = self._count
         return list(safe)
 
     def close(self, account: dict[str, Any]) -> dict[str, DatasetInfo]:
@@ -218,75 +193,21 @@ class Hdf5Sink(Sink):
         Raises:
             DiskFull: not even that fits; what was flushed is safe.
         """
-        self._writeback.close()
+        self._release()
         try:
             self.flush()
-            _write_account(self._file, account)
-            kept = _describe(self._file, self.path)
+            self._file.unshare()
+            write_account(self._file.h5, account)
+            kept = describe_datasets(self._file.h5, self.path)
             self._file.close()
         except OSError as error:
-            raise self._explain_full(str(error)) from None
+            raise self._explain_full(str(error), self._committed) from None
         return kept
 
-
-def _create(path: Path) -> h5py.File:
-    try:
-        return h5py.File(path, "x", libver=("earliest", "v108"))
-    except FileExistsError:
-        raise DataError(f"{path}: exists", remedy="give another name; files are never overwritten") from None
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        free = shutil.disk_usage(path.parent).free >> 20 if path.parent.is_dir() else 0
-        raise DataError(
-            f"{path}: cannot be made",
-            seen=f"{reason} ({free} MiB free)",
-            remedy="check the folder: it must exist, be yours to write, and have room",
-        ) from None
+    def _release(self) -> None:
+        self._writeback.close()
+        if self._packer is not None:
+            self._packer.close()
 
 
-def _create_rows(group: h5py.Group, name: str, dtype: Any, shape: tuple[int, ...]) -> h5py.Dataset:
-    chunks = (_ROWS if not shape else max(64, _ROWS // shape[0]), *shape)
-    return group.create_dataset(name, (0, *shape), maxshape=(None, *shape), chunks=chunks, dtype=dtype)
-
-
-def _write_account(file: h5py.File, account: dict[str, Any]) -> None:
-    mdw = file["entry/mdw"]
-    for key in ("produced", "written", "duplicates"):
-        mdw[key] = np.int64(account[key])
-    mdw["reason"] = account["reason"]
-    missing = mdw.create_group("missing")
-    missing.attrs["NX_class"] = "NXcollection"
-    ranges = account["missing"]
-    missing["first"] = np.array([gap[0] for gap in ranges], dtype=np.int64)
-    missing["last"] = np.array([gap[1] for gap in ranges], dtype=np.int64)
-    for column, key in ((2, "node"), (3, "reason")):
-        missing.create_dataset(key, data=[gap[column] for gap in ranges], dtype=h5py.string_dtype())
-
-
-def _describe(file: h5py.File, path: Path) -> dict[str, DatasetInfo]:
-    return {
-        name: DatasetInfo(path, item.name, tuple(item.shape), item.dtype.name, str(item.attrs.get("units", "")))
-        for name, item in file["entry/data"].items()
-    }
-
-
-def recover(path: Path, account: dict[str, Any]) -> dict[str, DatasetInfo]:
-    """Finish the file of a killed writer: drop rows nobody acknowledged, write the account.
-
-    Args:
-        path: the file.
-        account: as for `Hdf5Sink.close`; its `written` frames are the first rows of the file.
-
-    Raises:
-        DataError: it cannot be opened.
-    """
-    try:
-        file = h5py.File(path, "r+")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be opened after its writer died", seen=str(error)) from None
-    with file:
-        for dataset in file["entry/data"].values():
-            if dataset.shape[0] > account["written"]:
-                dataset.resize(account["written"], axis=0)
-        _write_account(file, account)
-        return _describe(file, path)
+recover = finish_file

@@ -1,0 +1,159 @@
+"""Datasets of whole frames: one chunk for each, written straight from the ring, or packed by several threads first."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from mamba.data_worker.sinks.columns import Column
+from mamba.errors import DataError
+
+Compression = Literal["none", "bslz4"]
+
+_FILTER = 32008  # bitshuffle, in the HDF Group's list of registered filters
+_FILTER_OPTIONS = (0, 2)  # block size as the library likes it; LZ4
+_HEAD = struct.Struct(">QI")
+_BLOCK_BYTES = 8192
+_FIRST_ROWS = 1024
+
+
+def create_frames(
+    group: h5py.Group, name: str, dtype: str, shape: tuple[int, ...], *, compression: Compression
+) -> h5py.Dataset:
+    """A dataset of frames, none yet; a frame that never comes reads as NaN, or 0 where the type has none.
+
+    Raises:
+        DataError: what packs them is not installed.
+    """
+    kind = np.dtype(dtype)
+    plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    plist.set_chunk((1, *shape))
+    if kind.kind in "fc":
+        plist.set_fill_value(np.array(np.nan, dtype=kind))
+    if compression == "bslz4":
+        import_packers(name)
+        plist.set_filter(_FILTER, h5py.h5z.FLAG_MANDATORY, _FILTER_OPTIONS)
+    space = h5py.h5s.create_simple((0, *shape), (h5py.h5s.UNLIMITED, *shape))
+    made = h5py.h5d.create(group.id, name.encode(), h5py.h5t.py_create(kind, logical=True), space, plist)
+    return h5py.Dataset(made)
+
+
+def import_packers(name: str) -> Any:
+    """Load the bitshuffle library, and the filter that says in the file how to read it.
+
+    Raises:
+        DataError: one of them is not installed.
+    """
+    try:
+        import hdf5plugin  # noqa: F401  # registers the filter
+
+        with _one_thread_each():
+            import bitshuffle
+    except ImportError as error:
+        raise DataError(
+            f"{name}: cannot be packed with bslz4", seen=str(error), remedy="pip install 'mamba-beamline[data-worker]'"
+        ) from None
+    return bitshuffle
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """OpenMP reads this when it is loaded; with threads of its own beside ours packing takes ten times as long."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = before
+
+
+class Packer:
+    """Packs frames with bitshuffle and LZ4 in threads of its own."""
+
+    def __init__(self, name: str, threads: int) -> None:
+        self._pack = import_packers(name).compress_lz4
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"pack {name}")
+
+    def pack(self, frames: list[NDArray[Any]]) -> Iterator[bytes | memoryview]:
+        """The bytes of each chunk, in order, while later ones are still packed."""
+        for packed, frame in zip(self._pool.map(self._pack, frames), frames, strict=True):
+            yield _HEAD.pack(frame.nbytes, _BLOCK_BYTES) + packed.tobytes()
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown()
+
+
+class Frames:
+    """The frames of one flow.
+
+    Args:
+        dataset: made by `create_frames`; what it holds stays.
+        checksums: one xxh3 of the stored bytes for each row; 0: no frame.
+        packer: for a packed dataset.
+    """
+
+    def __init__(self, dataset: h5py.Dataset, checksums: h5py.Dataset, packer: Packer | None) -> None:
+        self._dataset, self._packer = dataset, packer
+        self._origin = (0,) * (dataset.ndim - 1)
+        self._extent = len(dataset)
+        self._kept = np.zeros(max(self._extent, _FIRST_ROWS), dtype=bool)
+        self._kept[: self._extent] = checksums[: self._extent] != 0
+        self._checksums = Column(checksums)
+
+    def write(self, rows: NDArray[np.int64], frames: NDArray[Any]) -> NDArray[np.bool_]:
+        """Write frames into their rows; returns which are new. A frame that is there already stays.
+
+        Raises:
+            OSError: no room; those before the one that failed are written.
+        """
+        end = int(rows.max()) + 1
+        if end > len(self._kept):
+            self._kept = np.concatenate([self._kept, np.zeros(max(end, len(self._kept)), dtype=bool)])
+        new = ~self._kept[rows]
+        if new.any():
+            self.resize(max(end, self._extent))
+            wanted = [frames[i] for i in np.flatnonzero(new)]
+            chunks = wanted if self._packer is None else self._packer.pack(wanted)
+            for row, chunk in zip(rows[new].tolist(), chunks, strict=True):
+                self._dataset.id.write_direct_chunk((row, *self._origin), chunk)
+                self._kept[row] = True
+                self._checksums.put(row, np.array([digest_chunk(chunk)]))
+        return new
+
+    def holds(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of these rows have a frame."""
+        return np.array([row < len(self._kept) and self._kept[row] for row in rows.tolist()])
+
+    def resize(self, count: int) -> None:
+        """As many rows."""
+        if count != self._extent:
+            self._dataset.id.set_extent((count, *self._dataset.shape[1:]))
+            self._extent = count
+
+    def flush(self, count: int) -> None:
+        """Hand everything to HDF5."""
+        self.resize(count)
+        self._checksums.flush(count)
+
+    def close(self) -> None:
+        """End the packing."""
+        if self._packer is not None:
+            self._packer.close()
+
+
+def digest_chunk(chunk: Any) -> np.uint64:
+    """xxh3 (64 bits) of a chunk as it is stored; never 0."""
+    return np.uint64(xxhash.xxh3_64_intdigest(chunk) or 1)

@@ -1,0 +1,50 @@
+"""A writer killed at any moment: nothing acknowledged is lost, nothing is twice, the next writer goes on."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.data_worker.kill_writer import KilledFile
+
+
+def test_a_writer_killed_in_any_write_is_gone_on_with(tmp_path: Path) -> None:
+    rng = random.Random(1)
+    file = KilledFile(tmp_path / "a.h5", 320, rng)
+    for die_at in (1, 71, 84, 86, 89, 95, 104, 110, 118, 125):
+        assert not file.run(die_at=die_at)
+        file.check_acknowledged()
+    assert file.run()
+    assert file.kills == 10
+    assert len(file.safe) > 0
+    file.check_complete()
+
+
+def test_a_swmr_writer_killed_is_gone_on_with(tmp_path: Path) -> None:
+    file = KilledFile(tmp_path / "a.h5", 320, random.Random(2), {"access": "swmr"})
+    for told in (3, 6):
+        assert not file.run(kill_after_told=told)
+        file.check_acknowledged(swmr=True)
+    assert file.run()
+    file.check_complete()
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("access", ["plain", "swmr"])
+def test_two_hundred_kills_at_random_moments(tmp_path: Path, access: str) -> None:
+    rng, kills = random.Random(), 0
+    while kills < 200:
+        file = KilledFile(tmp_path / f"{kills}.h5", 4000, rng, {"access": access})
+        while not file.run(**_choose_death(rng)):
+            file.check_acknowledged(swmr=access == "swmr")
+        kills += file.kills
+        file.check_complete()
+        file.path.unlink()
+
+
+def _choose_death(rng: random.Random) -> dict[str, Any]:
+    if rng.random() < 0.5:
+        return {"die_at": rng.randint(1, 400)}
+    return {"kill_after_told": rng.randint(1, 60), "kill_after_s": rng.uniform(0, 0.02)}
