@@ -28,7 +28,6 @@ _COMMANDS = {
     "user": ("mamba.cli.user", "Keep the accounts of those who log in: add, remove, list, password, role, …"),
     "mdw": ("mamba.cli.mdw", "The data worker: check and draw graphs, list kinds of nodes, watch what runs."),
     "tango": ("mamba.cli.tango", "Administrators: configuration as files, contract of a server, events."),
-    "mdw": ("mamba.cli.mdw", "The data worker: graphs that run, and the files they wrote."),
     "sim": ("mamba.cli.sim", "Let a simulated device misbehave, for training: stuck, slow, timeout, …"),
     "doctor": ("mamba.cli.doctor", "Check every piece; name what is broken and what to do."),
     "demo": ("mamba.cli.demo", "Measure a spectrum and 2,000 frames on the virtual beamline."),
