@@ -23,7 +23,7 @@ _HEARTBEAT_MS = 500
 _HEARTBEAT_TIMEOUT_MS = 2000
 _LINGER_MS = 1000
 _LEAVE_MS = 300
-RESUME_WITHIN_S = 8.0
+RESUME_WITHIN_S = 15.0
 """How long a sender keeps what a killed receiver had not released; a dead actor is replaced within three seconds."""
 _NEVER_MS = 2**31 - 1
 _REFUSED = zmq.EVENT_CLOSED | zmq.EVENT_CONNECT_RETRIED

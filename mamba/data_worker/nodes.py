@@ -124,6 +124,12 @@ Result = Rows | Numbered | dict[str, Rows | Numbered] | None
 """What `process` gives: rows with the item's numbers, rows with their own, some for each output, or nothing yet."""
 
 
+def number_rows(result: Result, first: int) -> dict[str, Numbered]:
+    """What a node gave, by output, with numbers: those of the item that begins with `first` where it gave none."""
+    given = result if isinstance(result, dict) else {} if result is None else {"out": result}
+    return {name: rows if isinstance(rows, Numbered) else Numbered(first, rows) for name, rows in given.items()}
+
+
 class NodeParameters(BaseModel):
     """What a graph may set on a node; each kind has its own. Fields carry units, limits and doc: windows show them."""
 

@@ -19,7 +19,7 @@ from mamba.data_worker.joining import Joiner, Outcome, Part
 from mamba.data_worker.ledger import RangeSet
 from mamba.data_worker.link import RESUME_WITHIN_S
 from mamba.data_worker.loops import CONNECT_S, POLL_S, NodeLoop
-from mamba.data_worker.nodes import ACKNOWLEDGE_EVERY_S, Flow, Item, Node, Numbered, Result, Rows, Sink
+from mamba.data_worker.nodes import ACKNOWLEDGE_EVERY_S, Flow, Item, Node, Result, Rows, Sink, number_rows
 from mamba.data_worker.reports import Reporter
 from mamba.errors import NodeFailed, StreamBroken
 
@@ -300,9 +300,3 @@ class StepLoop(NodeLoop):
         for each in self._inputs.values():
             each.close()
         super().close()
-
-
-def number_rows(result: Result, first: int) -> dict[str, Numbered]:
-    """What a node gave, by output, with numbers: those of the item that begins with `first` where it gave none."""
-    given = result if isinstance(result, dict) else {} if result is None else {"out": result}
-    return {name: rows if isinstance(rows, Numbered) else Numbered(first, rows) for name, rows in given.items()}

@@ -82,7 +82,7 @@ def send(feed: Feed, sender: FrameSender, shape: tuple[int, int], pool: Any) -> 
             dropped.append(number)
             number += 1
             continue
-        block = sender.reserve(5.0 if feed.policy == "hold" else feed.period_s)
+        block = sender.reserve(60.0 if feed.policy == "hold" else feed.period_s)
         if block is None:
             if sender.broken or feed.policy == "hold":
                 sys.exit(4)

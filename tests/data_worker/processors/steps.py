@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mamba.data_worker.graph import NodeSpec, build_node
-from mamba.data_worker.loops import number_rows
-from mamba.data_worker.nodes import Flow, Item, Job, Node
+from mamba.data_worker.nodes import Flow, Item, Job, Node, number_rows
 
 JOB = Job(1, 100, Path("/nowhere/raw.h5"))
 
