@@ -72,6 +72,7 @@ class Armed:
             end_detector=end_detector,
             replace=self._replace,
             kill=_runner.kill,
+            lives=_runner.lives,
             on_progress=self._publish,
             on_end=self._free_actors,
         )

@@ -102,7 +102,9 @@ class OutEdge:
 
     @property
     def _has_room(self) -> bool:
-        return self.link.connected and self.link.under_way < self._share
+        # what must not be lost is kept for a reader that comes, or comes back
+        there = not self.link.broken if self.plan.policy == "wait" else self.link.connected
+        return there and self.link.under_way < self._share
 
     @property
     def finished(self) -> bool:

@@ -21,8 +21,8 @@ class NodeTable:
         self._meters: dict[str, dict[str, Any]] = {}
         self._past: dict[str, deque[tuple[float, int, int]]] = {name: deque() for name in plan.groups}
         self._actors: dict[str, dict[str, Any]] = {}
-        self.edges: dict[str, dict[str, int]] = {}
-        """By edge, such as "camera → file": frame numbers sent and dropped."""
+        self._edges: dict[str, dict[str, int]] = {}
+        self._before: dict[str, dict[str, int]] = {}  # by edge, what actors that are dead had told
 
     def set_state(self, node: str, state: str) -> None:
         """A node began, failed, or is being replaced."""
@@ -30,6 +30,8 @@ class NodeTable:
         if state == "replaced":
             self._meters.pop(node, None)
             self._past[node].clear()
+            for name in [edge for edge in self._edges if edge.startswith(f"{node} → ")]:
+                self._before[name] = self._add_before(name, self._edges.pop(name))
 
     def take(self, group: str, report: dict[str, Any]) -> None:
         """Meters of a group's nodes."""
@@ -50,8 +52,22 @@ class NodeTable:
         past.append((now, meter["rows"], meter["bytes"]))
         while len(past) > 2 and past[0][0] < now - _RATE_OVER_S:
             past.popleft()
-        for name, counts in meter["edges"].items():
-            self.edges[name] = counts
+        self._edges |= meter["edges"]
+
+    def _add_before(self, name: str, counts: dict[str, int]) -> dict[str, int]:
+        before = self._before.get(name, {})
+        return {what: count + before.get(what, 0) for what, count in counts.items()}
+
+    @property
+    def edges(self) -> dict[str, dict[str, int]]:
+        """By edge, such as "camera → file": frame numbers sent and dropped; of a dead actor what it told last.
+
+        What was sent to a killed actor and sent again to its successor counts twice.
+        """
+        return {name: self._add_before(name, counts) for name, counts in {**self._zero(), **self._edges}.items()}
+
+    def _zero(self) -> dict[str, dict[str, int]]:
+        return {name: {"sent": 0, "dropped": 0} for name in self._before}
 
     def find_offenders(self) -> list[tuple[str, str]]:
         """Groups with a node that takes too long for one item, or with too much memory: (group, why)."""

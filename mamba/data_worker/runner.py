@@ -181,6 +181,11 @@ class Runner:
             ) from None
         return answer
 
+    def lives(self, group: str) -> bool:
+        """Whether the process of a group's actor is there; does not ask it."""
+        process = self._processes.get(group)
+        return process is not None and process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
     def kill(self, group: str) -> None:
         """End a group's actor, whatever it does; returns when its process is gone, and with it its locks and files."""
         import ray

@@ -85,7 +85,7 @@ class StreamLoop(NodeLoop):
         self.pass_end(end)
 
     def _forward_all(self) -> End | None:
-        while (item := self._receiver.receive(0)) is not None:
+        while self.ready and (item := self._receiver.receive(0)) is not None:
             if isinstance(item, End):
                 return item
             self._order.check(item)

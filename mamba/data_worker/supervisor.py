@@ -74,6 +74,7 @@ class Actions:
         end_detector: after a failure, ends the detector and says how many frames it had produced; None: not known.
         replace: ends a group's actor, if it still lives, and starts another that resumes; called in a thread.
         kill: ends a group's actor at once.
+        lives: whether a group's actor does; looks, and does not ask it.
         on_progress: told at most five times a second.
         on_end: told once, with the groups that are dead, before `done` is set; frees the actors.
     """
@@ -82,6 +83,7 @@ class Actions:
     end_detector: Callable[[], int | None]
     replace: Callable[[str], None]
     kill: Callable[[str], None]
+    lives: Callable[[str], bool]
     on_progress: Callable[[Progress], None]
     on_end: Callable[[set[str]], None]
 
@@ -102,6 +104,7 @@ class Supervisor(threading.Thread):
         self._waiting = set(plan.groups)  # not ready yet
         self._active = set(plan.groups)  # neither drained nor dead for good
         self._absent: dict[str, float] = {}  # group → since when it is being replaced
+        self._arriving: set[str] = set()  # groups that were started again and have not told anything yet
         self._strikes: dict[str, tuple[int, int]] = {}  # group → (times it died, frames written then)
         self._replaced: SimpleQueue[tuple[str, MambaError | None]] = SimpleQueue()
         self._dead: set[str] = set()  # nodes
@@ -163,6 +166,7 @@ class Supervisor(threading.Thread):
                 self._take(identity.decode(), json.loads(body))
         self._bury()
         self._take_replaced()
+        self._look_for_arriving()
         self._check_deadlines()
         self._show("ending" if self._stopping_since else "running" if self._first else "armed")
 
@@ -291,6 +295,15 @@ class Supervisor(threading.Thread):
         self._strikes[group] = (times, written)
         return times <= _STRIKES
 
+    def _look_for_arriving(self) -> None:
+        for group in list(self._arriving):
+            if group not in self._absent:
+                self._arriving.discard(group)
+            elif not self._do.lives(group):  # died before it could say a word
+                self._arriving.discard(group)
+                del self._absent[group]
+                self._mourn(group)
+
     def _replace(self, group: str) -> None:
         try:
             self._do.replace(group)
@@ -306,7 +319,8 @@ class Supervisor(threading.Thread):
         while not self._replaced.empty():
             group, error = self._replaced.get()
             if error is None:
-                continue  # it is there when its nodes say so
+                self._arriving.add(group)  # it is there when its nodes say so
+                continue
             self._absent.pop(group, None)
             nodes = self._plan.nodes_of(group)
             self._dead |= nodes

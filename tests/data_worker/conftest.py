@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
+from mamba.data_worker import kinds
 from mamba.data_worker.control import Armed, arm, shutdown_ray
 from mamba.data_worker.graph import Graph, parse_graph
 from tests.support.frame_feeder import Feeder
@@ -57,11 +60,22 @@ def _owner(folder: Path) -> int:
         return 0
 
 
+SITE = Path(__file__).parents[1] / "support" / "site_package"
+"""A package with nodes, as a site would install one."""
+
+
 @pytest.fixture(scope="module")
 def ray_once() -> Iterator[None]:
-    """Ray starts with the first graph of the module; nothing of it stays."""
+    """Ray starts with the first graph of the module; nothing of it stays. The site's package is there, too."""
     rings = list_orphaned_memory()
+    before = os.environ.get("PYTHONPATH", "")
+    os.environ["PYTHONPATH"] = f"{SITE}{os.pathsep}{before}"  # for the actors
+    sys.path.insert(0, str(SITE))
+    kinds._find_installed.cache_clear()
     yield
+    sys.path.remove(str(SITE))
+    os.environ["PYTHONPATH"] = before
+    kinds._find_installed.cache_clear()
     shutdown_ray()
     assert list_leftovers() == []
     assert list_orphaned_memory() <= rings
