@@ -184,7 +184,10 @@ class Runner:
     def lives(self, group: str) -> bool:
         """Whether the process of a group's actor is there; does not ask it."""
         process = self._processes.get(group)
-        return process is not None and process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        try:
+            return process is not None and process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
 
     def kill(self, group: str) -> None:
         """End a group's actor, whatever it does; returns when its process is gone, and with it its locks and files."""
