@@ -18,7 +18,7 @@ from taurus_gui.dialogs.halt_reason import HaltReason
 from taurus_gui.dialogs.login import Login
 from taurus_gui.people import People
 from taurus_gui.receipt import Receipt
-from taurus_gui.run_model import say_made_safe, say_stopped_all
+from taurus_gui.run_model import say_made_safe, say_run_state, say_stopped_all
 from taurus_gui.widgets.console_view import ConsoleView
 from taurus_gui.widgets.control_strip import ControlStrip
 from taurus_gui.widgets.devices_panel import DevicesPanel
@@ -202,6 +202,8 @@ class OperatorWindow(QtWidgets.QMainWindow):
             self.plot.take(notice)
         elif typ == "run/state":
             self._show_run(notice)
+        elif typ in ("run/suspended", "run/resumed"):
+            self._show_run({**self.run, "waits_for": notice["devices"] if typ == "run/suspended" else []})
         elif typ == "console/output":
             self.console.take(notice)
         elif typ == "session/died":
@@ -225,7 +227,7 @@ class OperatorWindow(QtWidgets.QMainWindow):
     def _show_run(self, run: dict[str, Any]) -> None:
         self.run = run
         self.run_bar.show_run(run)
-        self.plot.show_run_state(str(run.get("state") or ""))
+        self.plot.show_run_state(say_run_state(run))
 
     def _show_prompt(self, prompt: str) -> None:
         self._prompt = prompt
