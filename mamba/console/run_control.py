@@ -16,6 +16,7 @@ from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from typing import Any
 
+from mamba.devices.in_use import keep_names_in_runs
 from mamba.errors import NoRun, RunError
 from mamba.scans.ending import act_in_main_thread_only, keep_reason
 from mamba.wire import notices
@@ -62,6 +63,7 @@ class RunControl:
         engine.context_managers = [self._count_calls, *map(act_in_main_thread_only, engine.context_managers)]
         engine._during_task = _WaitInOtherThreads(engine._during_task)
         keep_reason(engine)
+        keep_names_in_runs(engine)
         self._detach_notices = notices.attach(self._see_notice)
 
     def close(self) -> None:
