@@ -81,6 +81,7 @@ class PracticeHost:
         self.output = ""
         self.history: list[dict[str, Any]] = []
         self.limits = {"M.energy": {"low": 5.0, "high": 20.0, "unit": "keV"}}
+        self.operator_limits: dict[str, dict[str, Any]] = {}
         self.prompt = ""
         self.waiting: list[dict[str, Any]] = []
         self.run: dict[str, Any] = {"state": "idle", "uid": None, "reason": "", "waits_for": []}
@@ -232,8 +233,9 @@ class PracticeHost:
             return {"id": id, "state": "running", "text": "…"}
         raise ZError("unknown-command", f"{id}: no such command")
 
-    def _limits(self, _call: Call, *, path: str) -> Any:
-        return self.limits.get(path, {"low": None, "high": None, "unit": ""})
+    def _limits(self, call: Call, *, path: str) -> Any:
+        own = {} if self.gate.find_caller(call).role == "expert" else self.operator_limits
+        return own.get(path) or self.limits.get(path, {"low": None, "high": None, "unit": ""})
 
     def _steer(self, wanted: str, state: str) -> Any:
         if self.run["state"] != wanted:
