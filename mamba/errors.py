@@ -34,6 +34,7 @@
     ├── DeviceError               device-failed      names the device first
     │   ├── UnknownDevice         unknown-device
     │   ├── NameClash             name-clash
+    │   ├── DeviceInUse           device-in-use      a run uses what should be renamed or removed
     │   ├── LimitExceeded         limit-exceeded
     │   ├── BadValue              bad-value
     │   ├── DeviceUnreachable     device-unreachable
@@ -278,6 +279,12 @@ class UnknownDevice(DeviceError):
     """No device has that name; names the nearest ones."""
 
     code = "unknown-device"
+
+
+class DeviceInUse(DeviceError):
+    """A device cannot be renamed or removed now: a run uses it."""
+
+    code = "device-in-use"
 
 
 class NameClash(DeviceError):

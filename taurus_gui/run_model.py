@@ -179,6 +179,11 @@ def say_duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def say_run_state(run: Mapping[str, Any]) -> str:
+    """The run engine's state in a word; "suspended" where the run waits for a device that was lost."""
+    return "suspended" if run.get("waits_for") else str(run.get("state") or "idle")
+
+
 def say_made_safe(notice: Mapping[str, Any]) -> str:
     """What was brought to rest after the console died, in one line; what could not be is named with its reason."""
     return "after the console ended: " + _say_rest(notice)

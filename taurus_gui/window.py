@@ -18,7 +18,7 @@ from taurus_gui.dialogs.halt_reason import HaltReason
 from taurus_gui.dialogs.login import Login
 from taurus_gui.people import People
 from taurus_gui.receipt import Receipt
-from taurus_gui.run_model import say_made_safe, say_stopped_all
+from taurus_gui.run_model import say_made_safe, say_run_state, say_stopped_all
 from taurus_gui.widgets.console_view import ConsoleView
 from taurus_gui.widgets.control_strip import ControlStrip
 from taurus_gui.widgets.devices_panel import DevicesPanel
@@ -54,7 +54,7 @@ class OperatorWindow(QtWidgets.QMainWindow):
         self.console = ConsoleView()
         self.control_strip = ControlStrip()
         self.run: dict[str, Any] = {}
-        self._prompt = ""
+        self._prompt = self._role = ""
         self.dialog: QtWidgets.QDialog | None = None
         self._closed = False
         self.setWindowTitle(f"{profile.title or profile.name}: Mamba")
@@ -97,7 +97,8 @@ class OperatorWindow(QtWidgets.QMainWindow):
         self.backend.state_loaded.connect(self._take_state)
         self.backend.connection_changed.connect(self._show_connection)
         self.commander.receipt_changed.connect(self.history.show_receipt)
-        self.builder.limits_wanted.connect(self._ask_limits)
+        for asking in (self.builder, self.devices):
+            asking.limits_wanted.connect(self._ask_limits)
         for panel, origin in ((self.devices, "devices"), (self.builder, "scan"), (self.history, "command line")):
             panel.run_requested.connect(self._make_sender(f"window: {origin}"))
         bar = self.run_bar
@@ -174,7 +175,11 @@ class OperatorWindow(QtWidgets.QMainWindow):
         self.dialog = None
 
     def _ask_limits(self, expression: str) -> None:
+        role = self._role
+
         def take(reply: Reply) -> None:
+            if role != self._role:
+                return  # somebody else is at this window now, and was asked for anew
             limits = reply.value if reply.ok else {}
             known = limits.get("low") is not None and limits.get("high") is not None
             pair = (float(limits["low"]), float(limits["high"])) if known else None
@@ -186,11 +191,15 @@ class OperatorWindow(QtWidgets.QMainWindow):
         if expression and self.backend.is_connected:
             self.backend.ask("dev/limits", take, path=expression)
 
+    def _forget_limits(self) -> None:
+        self.builder.forget_limits()
+        self.devices.forget_limits()
+
     def _take_state(self, state: dict[str, Any]) -> None:
         self._show_run(state.get("run") or {})
         self._show_prompt(str(state.get("prompt") or ""))
         self.plot.load(state.get("last_run"))
-        self.builder.forget_limits()
+        self._forget_limits()
         seq = int((state.get("seq") or {}).get("console/output") or 0)
         if seq != self.console.seq or not self.console.is_loaded:
             self.console.await_output(seq)
@@ -202,6 +211,8 @@ class OperatorWindow(QtWidgets.QMainWindow):
             self.plot.take(notice)
         elif typ == "run/state":
             self._show_run(notice)
+        elif typ in ("run/suspended", "run/resumed"):
+            self._show_run({**self.run, "waits_for": notice["devices"] if typ == "run/suspended" else []})
         elif typ == "console/output":
             self.console.take(notice)
         elif typ == "session/died":
@@ -218,14 +229,14 @@ class OperatorWindow(QtWidgets.QMainWindow):
         elif typ == "cmd/done":
             self._show_prompt("")
         elif typ == "devices/changed":
-            self.builder.forget_limits()
+            self._forget_limits()
             if self._prompt == "starting":  # its script has made the devices
                 self._show_prompt("")
 
     def _show_run(self, run: dict[str, Any]) -> None:
         self.run = run
         self.run_bar.show_run(run)
-        self.plot.show_run_state(str(run.get("state") or ""))
+        self.plot.show_run_state(say_run_state(run))
 
     def _show_prompt(self, prompt: str) -> None:
         self._prompt = prompt
@@ -241,6 +252,9 @@ class OperatorWindow(QtWidgets.QMainWindow):
 
     def _show_access(self) -> None:
         access = self.people.access
+        if access.role != self._role:  # limits are those of a role
+            self._role = access.role
+            self._forget_limits()
         self.run_bar.show_access(access)
         self.control_strip.show_access(access)
         why_not = access.why_not_act if self.backend.is_connected else "there is no console to send it to"

@@ -16,6 +16,7 @@ from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from typing import Any
 
+from mamba.devices.in_use import keep_names_in_runs
 from mamba.errors import NoRun, RunError
 from mamba.scans.ending import act_in_main_thread_only, keep_reason
 from mamba.wire import notices
@@ -29,6 +30,8 @@ _TAKEN_S = 0.05
 """How long who asked waits for the engine to take it."""
 _NO_RUN: dict[str, Any] = {"uid": None, "scan_id": None, "point": 0, "num_points": None}
 _ENDING = ("pausing", "stopping", "aborting", "halting")
+_MAY_WAIT = ("running", "suspending")
+"""States in which a run may wait for a device that was lost."""
 
 
 class RunControl:
@@ -50,6 +53,7 @@ class RunControl:
         self._calls = 0
         self._run: dict[str, Any] = dict(_NO_RUN)
         self._reason = ""
+        self._waits_for: tuple[str, ...] = ()
         self._attach()
 
     def _attach(self) -> None:
@@ -59,6 +63,7 @@ class RunControl:
         engine.context_managers = [self._count_calls, *map(act_in_main_thread_only, engine.context_managers)]
         engine._during_task = _WaitInOtherThreads(engine._during_task)
         keep_reason(engine)
+        keep_names_in_runs(engine)
         self._detach_notices = notices.attach(self._see_notice)
 
     def close(self) -> None:
@@ -72,11 +77,12 @@ class RunControl:
         return str(self.engine.state)
 
     def describe(self) -> dict[str, Any]:
-        """`state, uid, scan_id, point, num_points, reason` of the plan that goes on, or of the last one.
+        """`state, uid, scan_id, point, num_points, reason, waits_for` of the plan that goes on, or of the last one.
 
-        `uid` and `scan_id` are None as long as it has not opened a run.
+        `uid` and `scan_id` are None as long as it has not opened a run. `waits_for` names the lost devices that a
+        suspended run waits for; it is empty when nothing is suspended.
         """
-        return {"state": self.state, **self._run, "reason": self._reason}
+        return {"state": self.state, **self._run, "reason": self._reason, "waits_for": list(self._waits_for)}
 
     def is_ending(self) -> bool:
         """Whether a run is coming to rest or being ended, so that no other may begin yet."""
@@ -230,10 +236,14 @@ class RunControl:
     def _see_state(self, new: Any, old: Any) -> None:
         if old == "idle":  # a plan begins; what is told of it until it opens its run is not of the last one
             self._reason, self._run = "", dict(_NO_RUN)
+        if str(new) not in _MAY_WAIT:
+            self._waits_for = ()
         with self._changed:
             self._changed.notify_all()
-        run = self._run
-        notices.publish("run/state", state=str(new), uid=run["uid"], id=run["scan_id"], reason=self._current_reason())
+        run, reason, waits_for = self._run, self._current_reason(), list(self._waits_for)
+        notices.publish(
+            "run/state", state=str(new), uid=run["uid"], id=run["scan_id"], reason=reason, waits_for=waits_for
+        )
         self._on_change()
         if self._next_hook is not None:
             self._next_hook(new, old)
@@ -253,6 +263,8 @@ class RunControl:
             }
         elif typ == "scan/point" and notice.get("stream") == "primary" and notice["uid"] == self._run["uid"]:
             self._run = {**self._run, "point": notice["n"]}
+        elif typ in ("run/suspended", "run/resumed"):
+            self._waits_for = tuple(notice["devices"]) if typ == "run/suspended" else ()
         else:
             return
         self._on_change()

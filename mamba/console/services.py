@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from mamba.config import Role
 from mamba.console.graph_services import GraphServices
 from mamba.devices import describe_device, find_device, iter_devices, limits_of, read_device, stop_beyond
 from mamba.errors import BadRequest, UnknownDevice
@@ -42,7 +43,8 @@ class Services:
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="mamba-services")
         self._handlers = Handlers()
         self.added: dict[str, str] = {}
-        for verb, serve in (("describe", describe_device), ("read", read_device), ("limits", limits_of)):
+        self._handlers.add("dev/read", self._read)
+        for verb, serve in (("describe", describe_device), ("limits", limits_of)):
             self._handlers.add(f"dev/{verb}", self._make_device_handler(serve))
         for verb, answer in GraphServices(groups).verbs().items():
             self._handlers.add(verb, answer)
@@ -69,12 +71,20 @@ class Services:
         self._handlers.add(verb, handler)
         self.added = {**self.added, verb: role}
 
-    def _make_device_handler(self, serve: Callable[[Any], Any]) -> Callable[..., Any]:
-        def answer(*, path: Path) -> Any:
-            device = find_device(self._groups(), path)
-            if isinstance(device, Mapping):
-                raise UnknownDevice(f"{path}: is a group, not a device", remedy="dev/keys lists what is in it")
-            return serve(device)
+    def _find(self, path: str) -> Any:
+        device = find_device(self._groups(), path)
+        if isinstance(device, Mapping):
+            raise UnknownDevice(f"{path}: is a group, not a device", remedy="dev/keys lists what is in it")
+        return device
+
+    def _read(self, *, path: Path) -> Any:
+        return read_device(self._find(path))
+
+    def _make_device_handler(self, serve: Callable[[Any, Role | None], Any]) -> Callable[..., Any]:
+        """What is said of a device depends on the role of who asks, which the host adds."""
+
+        def answer(*, path: Path, role: Role | None = None) -> Any:
+            return serve(self._find(path), role)
 
         return answer
 

@@ -33,7 +33,15 @@ from mamba.wire.messages import Reply
 
 log = logging.getLogger(__name__)
 
-_NO_RUN = {"state": "idle", "uid": None, "scan_id": None, "point": 0, "num_points": None, "reason": ""}
+_NO_RUN: dict[str, Any] = {
+    "state": "idle",
+    "uid": None,
+    "scan_id": None,
+    "point": 0,
+    "num_points": None,
+    "reason": "",
+    "waits_for": [],
+}
 
 
 class ConsoleSession:

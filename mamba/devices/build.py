@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mamba.config import ClassConfig, DeviceConfig, Profile
+from mamba.config import ClassConfig, DeviceConfig, Profile, Role
 from mamba.devices.asynchronous import children_of, is_asynchronous, wait_answer
 from mamba.devices.base import TangoDevice
 from mamba.devices.camera import Camera
@@ -18,6 +18,7 @@ from mamba.devices.group import Group
 from mamba.devices.link import TangoLink
 from mamba.devices.motor import Motor
 from mamba.devices.names import expression_of
+from mamba.devices.role_limits import current_role, find_role_limits
 from mamba.devices.shapes import SHAPES, ClassFinder
 from mamba.devices.signal import TangoSignal
 from mamba.errors import BadValue, DeviceError, ProfileError
@@ -108,10 +109,11 @@ def _make_signal(tango: str, *, name: str, attribute: str, **options: Any) -> Ta
     return TangoSignal(attribute, name=name, tango=tango, **options)
 
 
-def describe_device(device: Any) -> dict[str, Any]:
+def describe_device(device: Any, role: Role | None = None) -> dict[str, Any]:
     """What a window needs to know: class, tango, doc, unit, limits, precision, state, status, components.
 
-    A device that cannot be reached is described with `state` "UNREACHABLE" and what was seen in `status`.
+    The limits are those that hold for `role`, as in `limits_of`. A device that cannot be reached is described with
+    `state` "UNREACHABLE" and what was seen in `status`.
     """
     if isinstance(device, LateDevice):
         try:
@@ -129,7 +131,7 @@ def describe_device(device: Any) -> dict[str, Any]:
         "movable": callable(getattr(device, "set", None)) and not isinstance(device, (Counter, Camera)),
     }
     try:
-        described |= _describe_live(device)
+        described |= _describe_live(device, role)
     except DeviceError as error:
         described |= {"state": "UNREACHABLE", "status": error.seen or error.what, "error": error.code}
     return described
@@ -150,7 +152,7 @@ def _describe_unknown(device: LateDevice, error: DeviceError) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _describe_live(device: Any) -> dict[str, Any]:
+def _describe_live(device: Any, role: Role | None) -> dict[str, Any]:
     live: dict[str, Any] = {}
     if is_asynchronous(device):
         keys = wait_answer(device.describe(), device) if callable(getattr(device, "describe", None)) else {}
@@ -165,7 +167,7 @@ def _describe_live(device: Any) -> dict[str, Any]:
         live["attribute"] = signal.attribute
         live["choices"] = list(info.labels)
         live["movable"] = isinstance(device, (Motor, TangoSignal)) and info.writable
-    live["limits"] = limits_of(device)
+    live["limits"] = limits_of(device, role)
     if isinstance(device, (TangoDevice, TangoSignal)):
         readings = device.link.read("State", "Status")
         live["state"] = readings["State"].value
@@ -182,8 +184,12 @@ def read_device(device: Any) -> dict[str, Any]:
     return {expression_of(key): _plain(entry["value"]) for key, entry in wait_answer(device.read(), device).items()}
 
 
-def limits_of(device: Any) -> dict[str, Any]:
+def limits_of(device: Any, role: Role | None = None) -> dict[str, Any]:
     """`{"low": …, "high": …, "unit": …}`; None for a side without limit, or a device without any.
+
+    Args:
+        device: any device.
+        role: whose soft limits hold besides the server's; None for the person whose cell runs.
 
     Raises:
         DeviceUnreachable, DeviceTimeout: naming the device.
@@ -192,6 +198,10 @@ def limits_of(device: Any) -> dict[str, Any]:
     low, high = limits if limits is not None and len(limits) == 2 else (0.0, 0.0)
     if low == high:  # EPICS' and ophyd's way to say that there are none
         low = high = None
+    soft = find_role_limits(getattr(device, "role_limits", None) or {}, role or current_role())
+    if soft is not None:
+        low = soft[0] if low is None else max(low, soft[0])
+        high = soft[1] if high is None else min(high, soft[1])
     return {"low": _finite(low), "high": _finite(high), "unit": str(getattr(device, "egu", "") or "")}
 
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 from mamba.devices.asynchronous import children_of, is_asynchronous
-from mamba.devices.names import adopt_device, release_device
+from mamba.devices.in_use import refuse_in_use
+from mamba.devices.names import adopt_device, key_of, release_device
 from mamba.errors import BadValue, UnknownDevice, find_nearest
 
 
@@ -37,15 +38,19 @@ class Group(MutableMapping[str, Any]):
 
     def __setitem__(self, key: str, device: Any) -> None:
         first, _, rest = key.partition(".")
+        if not first.isidentifier() or hasattr(type(self), first):
+            raise BadValue(f"{self.name}.{first}: cannot be a device's name", remedy="use another Python name")
         if rest:
             member = self._members.get(first)
             if member is None:
-                member = self[first] = Group(f"{self.name}.{first}")
+                member = Group(f"{self.name}.{first}")
             member[rest] = device
+            self._members[first] = member  # a refusal leaves no empty group
             return
-        if not first.isidentifier() or hasattr(type(self), first):
-            raise BadValue(f"{self.name}.{first}: cannot be a device's name", remedy="use another Python name")
         previous = self._members.get(first)
+        _refuse_rename(device, f"{self.name}.{first}")
+        if previous is not None and previous is not device:
+            _refuse_removal(previous, f"{self.name}.{first}")
         adopt(self, first, device)
         if previous is not None and previous is not device:
             _release(previous)
@@ -56,6 +61,7 @@ class Group(MutableMapping[str, Any]):
         if rest:
             del self[first][rest]
             return
+        _refuse_removal(self[first], f"{self.name}.{first}")
         _release(self[first])
         del self._members[first]
 
@@ -163,9 +169,23 @@ def _reach(device: Any, path: str, reached: str) -> Any:
     return device
 
 
+def _list_devices(member: Any, expression: str) -> list[tuple[str, Any]]:
+    return iter_devices(member, expression) if isinstance(member, Mapping) else [(expression, member)]
+
+
+def _refuse_rename(member: Any, expression: str) -> None:
+    for path, device in _list_devices(member, expression):
+        if key_of(str(getattr(device, "name", ""))) != key_of(path):
+            refuse_in_use(device, f"{device.name}: cannot become {path}")
+
+
+def _refuse_removal(member: Any, expression: str) -> None:
+    for path, device in _list_devices(member, expression):
+        refuse_in_use(device, f"{path}: cannot be removed or replaced")
+
+
 def _release(member: Any) -> None:
-    devices = [device for _, device in iter_devices(member, "")] if isinstance(member, Mapping) else [member]
-    for device in devices:
+    for _, device in _list_devices(member, ""):
         release_device(device)
 
 

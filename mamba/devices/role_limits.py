@@ -25,6 +25,12 @@ def current_role() -> Role:
     return _current["role"]
 
 
+def find_role_limits(limits: Mapping[Role, tuple[float, float]], role: Role) -> tuple[float, float] | None:
+    """The limits that hold for `role`: its own, or those of the next higher role that has some; None without any."""
+    known = next((known for known in ROLES[ROLES.index(role) :] if known in limits), None)
+    return None if known is None else limits[known]
+
+
 def check_role_limits(name: str, value: float, limits: Mapping[Role, tuple[float, float]], unit: str) -> None:
     """Refuse a target outside the limits of the current role; `limits` in `unit`, by role.
 
@@ -32,10 +38,10 @@ def check_role_limits(name: str, value: float, limits: Mapping[Role, tuple[float
         LimitExceeded: naming device, target, role and its limits; nothing moved.
     """
     mine = current_role()
-    role = next((known for known in ROLES[ROLES.index(mine) :] if known in limits), None)
-    if role is None:
+    found = find_role_limits(limits, mine)
+    if found is None:
         return
-    low, high = limits[role]
+    low, high = found
     if not low <= value <= high:
         raise LimitExceeded(
             f"{name}: cannot go to {value:.10g} {unit}".rstrip(),

@@ -20,6 +20,7 @@ from bluesky.utils import FailedPause, FailedStatus, PlanHalt, RequestAbort, Sig
 
 from mamba.config import Profile
 from mamba.devices.descriptors import record_objects_by_key
+from mamba.devices.in_use import keep_names_in_runs
 from mamba.devices.upstream_costs import remove_scan_costs
 from mamba.errors import DeviceTimeout, DeviceUnreachable, MambaError
 from mamba.scans.consumers import Consumer, GuardedConsumer, QueuedConsumer
@@ -70,6 +71,7 @@ class BeamlineRunEngine(RunEngine):
         self.log.logger.addFilter(_quiet_end)
         self.guards: dict[int, GuardedConsumer] = {}
         keep_reason(self)
+        keep_names_in_runs(self)
         read_signals_together(self)
         self.waiting = DeviceWaiting(self, longest_s=wait_for_devices_s)
         self.writer = NexusWriter(directory)

@@ -131,7 +131,7 @@ class DeviceWaiting:
         if self._gave_up or not self._longest_s or not engine._run_bundlers or not engine.resumable:
             return False
         if self.waits_for and not from_message:
-            self.waits_for[error.link.name] = error.link
+            self._wait_also_for(error, error.link)
             return True
         if engine.state != "running" or self._again >= _AGAIN:
             return False
@@ -148,6 +148,11 @@ class DeviceWaiting:
         if not from_message:
             engine._task.cancel()
         return True
+
+    def _wait_also_for(self, error: DeviceError, link: TangoLink) -> None:
+        if link.name not in self.waits_for:
+            self.waits_for[link.name] = link
+            notices.publish("run/suspended", devices=list(self.waits_for), what=error.what, seen=error.seen)
 
     async def _wait_until_back(self) -> None:
         """Wait for all that were lost; what is left of the old point is over by then."""

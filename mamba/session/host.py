@@ -296,7 +296,7 @@ class SessionHost:
             self._added.replace({str(verb): str(role) for verb, role in verbs.items()})
 
     def _take_notice(self, typ: str, line: bytes) -> None:
-        if typ == "run/state":
+        if typ in ("run/state", "run/suspended", "run/resumed"):
             self.state.note_run(json.loads(line))
         elif typ == "session/notices-dropped":
             for lost, count in json.loads(line)["lost"].items():

@@ -17,6 +17,7 @@ IDLE_RUN: dict[str, Any] = {
     "point": None,
     "num_points": None,
     "reason": "",
+    "waits_for": [],
 }
 """The run before any run."""
 
@@ -84,7 +85,7 @@ class SessionState:
         """IPython is gone; a run that was open is lost."""
         self.prompt = "dead"
         if self.run.get("state") != "idle":
-            self.run = {**self.run, "state": "dead", "reason": reason}
+            self.run = {**self.run, "state": "dead", "reason": reason, "waits_for": []}
 
     def update(self, message: dict[str, Any]) -> None:
         """Take a `state` message of the agent; what it does not hold, or not in its kind, stays."""
@@ -93,10 +94,13 @@ class SessionState:
                 setattr(self, name, message[name])
 
     def note_run(self, notice: dict[str, Any]) -> None:
-        """Take a `run/state` notice, which comes before the agent's next `state`."""
-        self.run = {**self.run, **{key: notice[key] for key in ("state", "uid", "reason") if key in notice}}
+        """Take a `run/state`, `run/suspended` or `run/resumed` notice, which comes before the agent's next `state`."""
+        taken: dict[str, Any] = {key: notice[key] for key in ("state", "uid", "reason", "waits_for") if key in notice}
         if "id" in notice:
-            self.run["scan_id"] = notice["id"]
+            taken["scan_id"] = notice["id"]
+        if notice["typ"] in ("run/suspended", "run/resumed"):
+            taken = {"waits_for": notice["devices"] if notice["typ"] == "run/suspended" else []}
+        self.run = {**self.run, **taken}
 
     def list_devices(self, path: str) -> list[str]:
         """Expressions below `path` ("M", "M.stage"), all of them for "".

@@ -30,8 +30,8 @@ cell/cancelled  `id, rep`
 notices         nothing; a second frame holds notices to be published, ready, one JSON object a line, `typ` first
 state           `devices` ({"M": [...], "D": [...]}: expressions), `reach` ({expression: {"tango", "kind"}}: how each
                 is brought to rest should the console die, see `mamba.devices.reach`), `run` ({"state", "uid",
-                "scan_id", "point", "num_points", "reason"}), `prompt` ("idle", "running", "occupied"), `verbs` (verb →
-                role: what the console serves besides dev/…): whenever one of them changes
+                "scan_id", "point", "num_points", "reason", "waits_for"}), `prompt` ("idle", "running", "occupied"),
+                `verbs` (verb → role: what the console serves besides dev/…): whenever one of them changes
 request         `id, verb, args`: the console asks its host (`auth/logout`, `cmd/history`, …)
 bye             IPython is ending on purpose
 ==============  ==========================================================================================

@@ -25,16 +25,19 @@ class DeviceRow(QtCore.QObject):
     """The widgets of one device; the panel puts them into its grid.
 
     Signals: `previewed(str)`: the command that a button would send; `run_requested(str, object)`: send it now and
-    call the second argument with the receipt.
+    call the second argument with the receipt; `limits_wanted(str)`: ask the console for the limits of a motor whose
+    limits depend on the person's role.
     """
 
     previewed = QtCore.Signal(str)
     run_requested = QtCore.Signal(str, object)
+    limits_wanted = QtCore.Signal(str)
 
     def __init__(self, expression: str, config: DeviceConfig, tango_host: str, parent: QtCore.QObject) -> None:
         super().__init__(parent)
         self.expression, self.config = expression, config
         self.limits: tuple[float, float] | None = None
+        self._server_limits: tuple[float, float] | None = None
         model = f"tango://{tango_host}/{config.tango}"
         self.name = make_label(expression)
         self.name.setToolTip(f"{config.type}, {config.tango}")
@@ -138,8 +141,21 @@ class DeviceRow(QtCore.QObject):
         self.limits_label.setText(say_limits(limits) if limits else "")
 
     def _note_limits(self, _value: object) -> None:
-        if self.config.type == "motor" and self.value is not None and self.value.limits is not None:
-            self.set_limits(self.value.limits)
+        """Take the server's limits; where the profile has limits by role the console says which hold."""
+        limits = self.value.limits if self.value is not None else None
+        if self.config.type != "motor" or limits is None:
+            return
+        if not self.config.limits:
+            self.set_limits(limits)
+        elif limits != self._server_limits:
+            self._server_limits = limits
+            self.limits_wanted.emit(self.expression)
+
+    def forget_limits(self) -> None:
+        """Ask again for the limits by role: the console, or the person at this window, is another one."""
+        if self.config.limits:
+            self.set_limits(None)
+            self.limits_wanted.emit(self.expression)
 
     def allow_commands(self, why_not: str) -> None:
         """Let commands be sent, or say why not."""

@@ -14,9 +14,14 @@ _COLUMNS = ("Device", "Value", "State", "Limits", "Command")
 
 
 class DevicesPanel(QtWidgets.QWidget):
-    """Every device in `M` and `D`. Signal: `run_requested(str, object)`: a command and who hears of its end."""
+    """Every device in `M` and `D`.
+
+    Signals: `run_requested(str, object)`: a command and who hears of its end; `limits_wanted(str)`: a motor whose
+    limits to ask.
+    """
 
     run_requested = QtCore.Signal(str, object)
+    limits_wanted = QtCore.Signal(str)
 
     def __init__(self, profile: Profile, tango_host: str) -> None:
         super().__init__()
@@ -65,6 +70,7 @@ class DevicesPanel(QtWidgets.QWidget):
         grid.addWidget(row.error, line + 1, 0, 1, len(_COLUMNS))
         row.previewed.connect(self._show_preview)
         row.run_requested.connect(self._run)
+        row.limits_wanted.connect(self.limits_wanted)
 
     def _show_preview(self, text: str) -> None:
         self.preview.setText(f"▸ {text}" if text else "")
@@ -83,6 +89,11 @@ class DevicesPanel(QtWidgets.QWidget):
         """Let commands be sent, or say why not."""
         for row in self.rows.values():
             row.allow_commands(why_not)
+
+    def forget_limits(self) -> None:
+        """Ask again for the limits that depend on the person's role."""
+        for row in self.rows.values():
+            row.forget_limits()
 
     def stop_listening(self) -> None:
         """Leave Tango, before the widgets are deleted."""

@@ -17,7 +17,7 @@ _MAX_DRAWN = 10_000
 _ENDS = {"success": "done", "abort": "aborted", "fail": "failed"}
 _LOST = "lost, its console ended"
 # a run without an end although its engine is at rest
-_GOES_ON = {"paused": "paused", "aborting": "aborting", "idle": _LOST, "dead": _LOST}
+_GOES_ON = {"paused": "paused", "suspended": "suspended", "aborting": "aborting", "idle": _LOST, "dead": _LOST}
 
 
 class LivePlot(QtWidgets.QWidget):
@@ -77,7 +77,7 @@ class LivePlot(QtWidgets.QWidget):
         self.redraw()
 
     def show_run_state(self, state: str) -> None:
-        """Take the run engine's state for the title: a paused run says so, and one whose console died in it."""
+        """Take the run's state for the title: a paused or suspended run says so, and one whose console died in it."""
         self._run_state = _GOES_ON.get(state, "running")
         self._dirty = True
 

@@ -7,6 +7,7 @@ from typing import Any
 from taurus.external.qt import QtCore, QtWidgets
 
 from taurus_gui.access import Access
+from taurus_gui.run_model import say_run_state
 from taurus_gui.style import BAD, BUSY, GOOD, MUTED, WARN
 from taurus_gui.widgets.field import ElidedLabel, ErrorLine, allow, make_button, make_label
 from taurus_gui.widgets.live import BADGE_HEIGHT
@@ -16,7 +17,7 @@ from taurus_gui.widgets.person_box import PersonBox
 _COLOURS = {
     "idle": GOOD,
     "running": BUSY,
-    **dict.fromkeys(("pausing", "paused", "suspending", "stopping"), WARN),
+    **dict.fromkeys(("pausing", "paused", "suspending", "suspended", "stopping"), WARN),
     **dict.fromkeys(("aborting", "halting", "panicked", "dead"), BAD),
 }
 STOP_ALL_KEYS = "Ctrl+Shift+S"
@@ -57,6 +58,7 @@ class RunBar(QtWidgets.QFrame):
         self.stop_all.clicked.connect(lambda *_: self.stop_all_requested.emit())
         self.resume.clicked.connect(lambda *_: self.resume_requested.emit())
         self._run_state, self._access, self._is_connected = "", Access(), False
+        self._is_suspended = False
         self.show_connection(connected=False)
 
     def _make_pause(self) -> None:
@@ -94,11 +96,18 @@ class RunBar(QtWidgets.QFrame):
         layout.addWidget(self.connection)
 
     def show_run(self, run: dict[str, Any]) -> None:
-        """Show the run engine's state ("idle", "running", "paused", …) and offer what can be done in it."""
-        state = self._run_state = str(run.get("state") or "idle")
-        _paint(self.state, state, _COLOURS.get(state, MUTED))
+        """Show the run engine's state ("idle", "running", "paused", …) and offer what can be done in it.
+
+        A suspended run says which devices it waits for.
+        """
+        state, word = str(run.get("state") or "idle"), say_run_state(run)
+        self._run_state = state
+        _paint(self.state, word, _COLOURS.get(word, MUTED))
         self._offer()
-        if state == "running":
+        was_suspended, self._is_suspended = self._is_suspended, word == "suspended"
+        if self._is_suspended:
+            self.error.show_text(f"the run goes on when {' and '.join(run['waits_for'])} can be reached again")
+        elif state == "running" or was_suspended:
             self.error.show_text("")
 
     def show_access(self, access: Access) -> None:

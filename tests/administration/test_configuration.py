@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tango
@@ -20,7 +23,7 @@ from mamba.administration.configuration.database import read_snapshot
 from mamba.administration.configuration.plan import read_plan
 from mamba.errors import ConfigurationError, ConfigurationMoved
 from tests.support.site_database import running_site
-from tests.support.tango_facility import TangoFacility, running_facility
+from tests.support.tango_facility import TangoFacility, running_facility, wait_until
 
 FILE = """\
 servers:
@@ -41,6 +44,24 @@ classes:
   TangoTest:
     properties: {Shared: 3}
     attributes: {ampli: {unit: V}}
+"""
+MOVED = """\
+servers:
+  TangoTest/files:
+    starter: null
+    devices:
+      cf/tt/1:
+        class: TangoTest
+        alias: First
+        properties: {UShort_image_ro_size: 50, Lines: null}
+        attributes: {double_scalar: {unit: cm, min_value: null}}
+        polling: {attributes: {double_scalar: 1000}}
+      cf/tt/3: {class: TangoTest, alias: Files-1}
+  Other/files:
+    devices: {cf/tt/2: {class: TangoTest}}
+classes:
+  TangoTest:
+    properties: {Shared: 4}
 """
 BARE = "servers:\n  TangoTest/files:\n    devices:\n      cf/tt/1: {class: TangoTest}\n"
 
@@ -162,6 +183,83 @@ def test_a_failure_in_the_middle_is_put_back(
     assert not (tmp_path / "u.json").exists()
 
 
+class InterruptedDatabase:
+    """A database at whose n-th writing call, and at all that follow, somebody presses Ctrl-C."""
+
+    def __init__(self, real: tango.Database, at: int) -> None:
+        self._real, self._at, self.writes = real, at, 0
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._real, name)
+        if not name.startswith(("put_", "delete_", "add_")):
+            return method
+
+        def write_and_press(*arguments: Any) -> Any:
+            answer = method(*arguments)
+            self.writes += 1
+            if self.writes >= self._at:
+                signal.raise_signal(signal.SIGINT)
+            return answer
+
+        return write_and_press
+
+
+def test_ctrl_c_after_any_of_the_writes_leaves_all_as_it_was(
+    facility: TangoFacility, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Properties, attributes, polling; an alias that goes to another device, and a device to another server."""
+    file, undo = tmp_path / "site.yaml", tmp_path / "u.json"
+    file.write_text(FILE.replace("cf/tt/2: {class: TangoTest}", "cf/tt/2: {class: TangoTest, alias: Second}"))
+    apply_plan(facility.host, make_plan(facility.host, read_wanted(file)), tmp_path / "first.json")
+    file.write_text(MOVED)
+    before = read_snapshot(facility.database)
+    plan = make_plan(facility.host, read_wanted(file))
+    for at in itertools.count(1):
+        pressed = InterruptedDatabase(facility.database, at)
+        monkeypatch.setattr(applying, "open_database", lambda _host, found=pressed: found)
+        try:
+            apply_plan(facility.host, plan, undo)
+        except KeyboardInterrupt:
+            assert read_snapshot(facility.database) == before, f"after write {at}"
+            assert not undo.exists()
+        else:
+            break  # it was complete before
+    monkeypatch.undo()
+    assert at > 8
+    assert make_plan(facility.host, read_wanted(file)).changes == []
+    assert facility.device("cf/tt/1").get_attribute_config("double_scalar").unit == "cm"
+    apply_plan(facility.host, read_plan(undo), tmp_path / "redo.json")
+    assert read_snapshot(facility.database) == before
+
+
+@pytest.mark.parametrize("facility", ["embedded"], indirect=True)
+def test_ctrl_c_at_the_terminal_says_what_became_of_it(facility: TangoFacility, tmp_path: Path) -> None:
+    before = read_snapshot(facility.database)
+    (tmp_path / "many.yaml").write_text(make_many(200))
+    command = [sys.executable, "-m", "mamba.cli", "--runtime", str(tmp_path / "rt"), "tango", "apply", "many.yaml"]
+    environment = {**os.environ, "TANGO_HOST": facility.host}
+    process = subprocess.Popen(
+        [*command, "--yes", "--undo", "u.json"],
+        env=environment,
+        cwd=tmp_path,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    wait_until(lambda: facility.database.get_device_name("Many/a", "Many").value_string, what="it writes", timeout_s=30)
+    process.send_signal(signal.SIGINT)
+    told, said = process.communicate(timeout=60)
+    if process.returncode == 0:  # it was faster than we
+        assert "written; 'mambactl tango undo u.json' takes it back" in told
+        assert make_plan(facility.host, read_wanted(tmp_path / "many.yaml")).changes == []
+        apply_plan(facility.host, read_plan(tmp_path / "u.json"), tmp_path / "redo.json")
+    else:
+        assert (process.returncode, said) == (130, "\nmany.yaml: interrupted; the database is as it was\ninterrupted\n")
+        assert "written" not in told
+    assert read_snapshot(facility.database) == before
+    assert not (tmp_path / "u.json").exists() or process.returncode == 0
+
+
 def test_an_apply_that_died_in_the_middle_is_undone(
     facility: TangoFacility, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,13 +321,18 @@ def test_dsconfig_understands_ours_and_we_its(facility: TangoFacility, file: Pat
     assert make_plan(facility.host, read_wanted(tmp_path / "theirs.json")).changes == []
 
 
-def test_two_hundred_devices(facility: TangoFacility, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def make_many(count: int) -> str:
+    """A file of many devices, six entries each."""
     lines = ["servers:", "  Many/a:", "    devices:"]
-    for number in range(200):
+    for number in range(count):
         lines.append(f"      cf/many/{number}: {{class: Many, alias: many-{number}, properties: {{Axis: {number}}},")
         lines.append("        attributes: {Position: {unit: mm, max_value: 5}}, polling: {attributes: {State: 1000}}}")
+    return "\n".join(lines)
+
+
+def test_two_hundred_devices(facility: TangoFacility, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "many.yaml"
-    file.write_text("\n".join(lines))
+    file.write_text(make_many(200))
     start = time.perf_counter()
     plan = make_plan(facility.host, read_wanted(file))
     planned = time.perf_counter()

@@ -52,6 +52,20 @@ def test_run_ends_with_the_typed_reason(console: ConsoleUnderTest, verb: str, st
     assert console.run("RE(count([D.det])) and stops[-1]['reason']")["rep"]["ret"] == ""
 
 
+def test_what_a_paused_run_uses_keeps_its_name(console: ConsoleUnderTest) -> None:
+    console.run("from mamba.devices import Group; G = Group('G'); G.k = SynAxis(name='k', delay=0.02)")
+    number = begin(console, "RE(scan([D.det], G.k, -1, 1, 400))")
+    pause(console, number)
+    for attempt in ("del G.k", "G['stage.k'] = G.k"):
+        rep = console.run(attempt)["rep"]
+        assert rep["err"] == "device-in-use"
+        assert "seen: a run that is paused uses it" in rep["desc"]
+    since = len(console.messages)
+    assert console.ask("run/stop", reason="enough")["err"] == ""
+    console.wait_for_notice("run/state", since=since, state="idle")
+    assert console.run("del G.k")["rep"]["err"] == ""
+
+
 def test_reason_reaches_a_run_without_a_closing_plan(console: ConsoleUnderTest) -> None:
     since = len(console.messages)
     number = console.deliver("def bare():\n    yield from open_run()\n    yield from sleep(20)\nRE(bare())")

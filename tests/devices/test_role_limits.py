@@ -8,7 +8,7 @@ import pytest
 from bluesky import RunEngine
 
 from mamba.config import DeviceConfig, Profile
-from mamba.devices import Group, build_devices, set_current_role
+from mamba.devices import Group, build_devices, describe_device, limits_of, set_current_role
 from mamba.devices.role_limits import check_role_limits, current_role
 from mamba.errors import LimitExceeded, ProfileError
 from mamba.scans import mv
@@ -43,6 +43,17 @@ def test_an_operator_has_less_room_than_an_expert(M: Group) -> None:
     with pytest.raises(LimitExceeded, match="cannot go to 26 mm") as of_server:
         M.sample_x.check_value(26)
     assert "role" not in of_server.value.seen
+
+
+def test_the_limits_that_are_told_are_those_of_the_role(M: Group) -> None:
+    told = {"low": -5.0, "high": 5.0, "unit": "mm"}
+    assert limits_of(M.sample_x, "operator") == limits_of(M.sample_x, "observer") == told
+    assert limits_of(M.sample_x, "expert") == {"low": -20.0, "high": 20.0, "unit": "mm"}
+    assert describe_device(M.sample_x, "operator")["limits"] == told
+    set_current_role("operator")
+    assert limits_of(M.sample_x) == told
+    M.sample_x.role_limits = {"expert": (-1e3, 1e3)}
+    assert limits_of(M.sample_x)["high"] == M.sample_x.high_limit  # the server's hold as well
 
 
 def test_no_way_leads_around_them(M: Group) -> None:

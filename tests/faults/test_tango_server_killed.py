@@ -157,6 +157,27 @@ def test_a_run_that_waited_too_long_fails(lost: Lost) -> None:
         lost.engine.waiting._longest_s = before
 
 
+def test_in_a_session_run_status_says_what_the_run_waits_for(beamline: Facility) -> None:
+    """The supervisor would start the servers again at once: it is held meanwhile."""
+    with BeamlineWatch(beamline, "scan/", "run/") as watch:
+        command = watch.begin("RE(scan([D.i0], M.sample_x, -1, 1, 5))")
+        watch.wait_notice("scan/point", n=1)
+        os.kill(beamline.state["pid"], signal.SIGSTOP)
+        try:
+            os.kill(beamline.find_process("VirtualBeamline/demo")["pid"], signal.SIGKILL)
+            suspended = watch.wait_notice("run/suspended")
+            watch.wait_notice("run/state", state="running", waits_for=suspended["devices"])
+            wait_until(lambda: watch.client.request("run/status")["waits_for"], what="run/status tells it")
+            status = watch.client.request("run/status")
+            assert (status["state"], status["waits_for"]) == ("running", suspended["devices"])
+            assert watch.client.request("state")["run"]["waits_for"] == suspended["devices"]
+        finally:
+            os.kill(beamline.state["pid"], signal.SIGCONT)
+        assert watch.wait_notice("run/resumed", timeout_s=30)["devices"] == suspended["devices"]
+        wait_until(lambda: watch.client.request("run/status")["waits_for"] == [], what="run/status tells that, too")
+        assert watch.reply_to(command, timeout_s=60).ok
+
+
 @pytest.mark.soak
 def test_fifty_kills(lost: Lost) -> None:
     """In scans and in moves at random moments: every status ends naming the device, good reads ≤ 2 s after."""
@@ -189,7 +210,7 @@ def test_in_a_session_the_scan_goes_on_and_the_console_is_untouched(beamline: Fa
         os.kill(beamline.find_process("VirtualBeamline/demo")["pid"], signal.SIGKILL)
         suspended = watch.wait_notice("run/suspended")
         assert suspended["devices"][0] in ("M.sample_x", "D.i0")
-        assert watch.run_state() == "running"
+        assert watch.wait_notice("run/state", state="suspending")["waits_for"] == suspended["devices"]
         reply = watch.reply_to(command, timeout_s=60)
         assert reply.ok, reply
         stop = watch.wait_notice("scan/stop")

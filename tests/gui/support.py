@@ -81,9 +81,10 @@ class PracticeHost:
         self.output = ""
         self.history: list[dict[str, Any]] = []
         self.limits = {"M.energy": {"low": 5.0, "high": 20.0, "unit": "keV"}}
+        self.operator_limits: dict[str, dict[str, Any]] = {}
         self.prompt = ""
         self.waiting: list[dict[str, Any]] = []
-        self.run: dict[str, Any] = {"state": "idle", "uid": None, "reason": ""}
+        self.run: dict[str, Any] = {"state": "idle", "uid": None, "reason": "", "waits_for": []}
         self.last_run: dict[str, Any] | None = None
         self._logins, self._control_wanted, self._control_timeout_s = logins, control, control_timeout_s
         self._next_step = 0.0
@@ -232,8 +233,9 @@ class PracticeHost:
             return {"id": id, "state": "running", "text": "…"}
         raise ZError("unknown-command", f"{id}: no such command")
 
-    def _limits(self, _call: Call, *, path: str) -> Any:
-        return self.limits.get(path, {"low": None, "high": None, "unit": ""})
+    def _limits(self, call: Call, *, path: str) -> Any:
+        own = {} if self.gate.find_caller(call).role == "expert" else self.operator_limits
+        return own.get(path) or self.limits.get(path, {"low": None, "high": None, "unit": ""})
 
     def _steer(self, wanted: str, state: str) -> Any:
         if self.run["state"] != wanted:
@@ -252,6 +254,26 @@ class PracticeHost:
             self._set_run(state)
 
         return end
+
+    def suspend_run(self, *devices: str) -> None:
+        """Have the run wait for `devices`, as told by a real session: the reason, then the engine's states."""
+
+        def suspend() -> None:
+            self.run["waits_for"] = list(devices)
+            self._say("run/suspended", devices=list(devices), what=f"{devices[0]}: cannot read Energy", seen="lost")
+            for state in ("suspending", "running"):
+                self._set_run(state)
+
+        self._calls.append(suspend)
+
+    def go_on(self) -> None:
+        """The devices it waits for answer again."""
+
+        def go_on() -> None:
+            devices, self.run["waits_for"] = self.run["waits_for"], []
+            self._say("run/resumed", devices=devices, waited_s=1.0)
+
+        self._calls.append(go_on)
 
     def _set_run(self, state: str) -> None:
         self.run = {**self.run, "state": state}

@@ -48,6 +48,14 @@ def open_as(
         yield open_one
 
 
+@pytest.fixture
+def limited(profile: Profile) -> Profile:
+    """The profile with less room for an operator at M.energy."""
+    energy = profile.devices.M["energy"].model_copy(update={"limits": {"operator": (8.0, 10.0)}})
+    devices = profile.devices.model_copy(update={"M": {**profile.devices.M, "energy": energy}})
+    return profile.model_copy(update={"devices": devices})
+
+
 def box(operator: Operator) -> PersonBox:
     return operator.window.run_bar.people
 
@@ -380,3 +388,28 @@ def operator_dialog(open_as: OpenWindow) -> Login:
     dialog = operator._find_dialog()
     assert isinstance(dialog, Login)
     return dialog
+
+
+def test_limits_are_those_of_the_role_of_whoever_is_at_the_window(
+    runtime: RuntimeDirectory, limited: Profile, host: PracticeHost, tango_facility: TangoFacility
+) -> None:
+    host.operator_limits["M.energy"] = {"low": 8.0, "high": 10.0, "unit": "keV"}
+    with opened_window(runtime, limited, tango_facility) as operator:
+        operator.wait_ready()
+        row, builder = operator.window.devices.rows["M.energy"], operator.window.builder
+        for person, limits, shown in (("grace", (5.0, 20.0), "5 … 20"), ("alice", (8.0, 10.0), "8 … 10")):
+            operator.log_in(person, ACCOUNTS[person][0])
+            operator.wait_until(lambda limits=limits: row.limits == limits, what=f"the limits of {person}")
+            assert row.limits_label.text() == shown
+            operator.wait_until(
+                lambda limits=limits: builder._limits.get("M.energy") == limits, what="in the scan form"
+            )
+        row.value.value_changed.emit(9.0)  # the server's own limits do not come back with the next value
+        assert row.limits == (8.0, 10.0)
+        operator.fill_scan(start="7", stop="9.1", points=3, plan="scan", detectors=["D.i0"], motor="M.energy")
+        assert builder.form.start.error.text() == "outside 8 … 10"
+        take_control(operator)
+        row.target.setText("12")
+        QtTest.QTest.mouseClick(row.go, QtCore.Qt.LeftButton)
+        assert row.error.text() == "position 12 is outside 8 … 10"
+        assert host.commands == []

@@ -175,6 +175,28 @@ def test_pause_resume_and_abort_while_a_scan_runs(operator: Operator, host: Prac
     assert "run: aborted" in window.builder.preview.error.text()
 
 
+def test_a_suspended_run_says_which_devices_it_waits_for(operator: Operator, host: PracticeHost) -> None:
+    host.point_s = 0.05
+    window, bar = operator.window, operator.window.run_bar
+    operator.fill_scan(start="8.9", stop="9.1", points=30, plan="scan", detectors=["D.i0"], motor="M.energy")
+    QtTest.QTest.mouseClick(window.builder.preview.run, QtCore.Qt.LeftButton)
+    operator.wait_until(lambda: bar.state.text() == "running", what="the run")
+    host.suspend_run("M.energy", "D.i0")
+    operator.wait_until(lambda: window.run.get("state") == "running" and window.run["waits_for"], what="the wait")
+    assert bar.state.text() == "suspended"
+    assert bar.error.text() == "the run goes on when M.energy and D.i0 can be reached again"
+    assert bar.pause.isEnabled()
+    assert bar.abort.isEnabled()
+    operator.wait_until(lambda: window.plot.title.text().endswith("suspended"), what="the title of the plot")
+    window.backend.load_state()  # who comes late sees the same
+    operator.wait_until(lambda: host.requests.count("state") >= 2, what="the state asked for again")
+    assert bar.state.text() == "suspended"
+    host.go_on()
+    operator.wait_until(lambda: bar.state.text() == "running", what="the run goes on")
+    assert bar.error.text() == ""
+    operator.abort("enough seen")
+
+
 def test_log_in_is_a_request_and_log_out_a_command(operator: Operator, host: PracticeHost) -> None:
     operator.log_in("L. Zhang ' \"; 1/0")
     assert operator.window.run_bar.people.person.text() == "L. Zhang ' \"; 1/0"

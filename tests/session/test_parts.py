@@ -129,10 +129,13 @@ def test_devices_below_a_path() -> None:
 
 def test_a_run_that_was_open_when_the_console_died_is_dead() -> None:
     state = SessionState()
-    state.note_run({"state": "running", "uid": "u", "id": 3, "reason": ""})
+    state.note_run({"typ": "run/state", "state": "running", "uid": "u", "id": 3, "reason": ""})
     assert state.run["scan_id"] == 3
+    state.note_run({"typ": "run/suspended", "devices": ["M.x"]})
+    assert (state.run["state"], state.run["waits_for"]) == ("running", ["M.x"])
     state.end_console("killed")
     assert (state.run["state"], state.run["reason"], state.prompt) == ("dead", "killed", "dead")
+    assert state.run["waits_for"] == []
 
 
 def test_the_transcript_keeps_what_is_new(tmp_path: Path) -> None:

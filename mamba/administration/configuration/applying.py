@@ -1,4 +1,4 @@
-"""Plan a file, apply a plan, and take it back; a failure in the middle leaves the database as it was."""
+"""Plan a file, apply a plan, and take it back; a failure or a Ctrl-C in the middle leaves the database as it was."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import tango
 
 from mamba.administration.configuration.database import read_snapshot, write_changes
 from mamba.administration.configuration.difference import Change, compare, find_changes, find_covered
-from mamba.administration.configuration.entries import DEVICE, Snapshot, digest_subjects, is_same
+from mamba.administration.configuration.entries import ALIAS, DEVICE, Snapshot, digest_subjects, is_same, make_key
 from mamba.administration.configuration.files import read_yaml
+from mamba.administration.configuration.interrupts import hold_interrupts
 from mamba.administration.configuration.plan import Plan, write_plan
 from mamba.administration.configuration.rules import check_wanted
 from mamba.administration.configuration.running import read_declared, tell_servers
@@ -46,8 +47,10 @@ def apply_plan(host: str, plan: Plan, undo: Path) -> list[str]:
     """Write the changes of a plan and tell the servers that run; returns what is not in force yet, one line each.
 
     The undo file is there before the first change is written: a machine that stops in the middle is undone, too.
+    Ctrl-C ends the writing and has all put back; while that is done, and once all is written, it has no effect.
 
     Raises:
+        KeyboardInterrupt: Ctrl-C; the database is as it was.
         ConfigurationMoved: the database is not what the plan was made for; nothing was written.
         ConfigurationError: a change was refused; all was put back, or the message says that it could not be.
     """
@@ -56,22 +59,24 @@ def apply_plan(host: str, plan: Plan, undo: Path) -> list[str]:
     plan.check(before)
     changes = [change for change in plan.changes if not is_same(before.get(change.key), change.after)]
     _check_devices(changes, before)
-    write_plan(plan.invert(), undo)
-    try:
-        write_changes(database, changes, before)
-        notes = tell_servers(database, host, changes)
-        after = _settle(database, changes)
-    except BaseException as error:
-        reason = read_reason(error) if isinstance(error, tango.DevFailed) else str(error) or type(error).__name__
-        _roll_back(database, host, before, changes, undo, reason)
-        if not isinstance(error, tango.DevFailed | ConfigurationError):
-            raise
-        raise ConfigurationError(
-            f"{plan.source}: a change was refused; the database is as it was",
-            seen=reason,
-            remedy="mend it and plan again",
-        ) from None
-    write_plan(plan.invert(after), undo)
+    with hold_interrupts() as held:
+        write_plan(plan.invert(), undo)
+        try:
+            with held.let_through():
+                write_changes(database, changes, before)
+                notes = tell_servers(database, host, changes)
+                after = _settle(database, changes)
+        except BaseException as error:
+            reason = read_reason(error) if isinstance(error, tango.DevFailed) else str(error) or type(error).__name__
+            _roll_back(database, host, before, changes, undo, reason)
+            if not isinstance(error, tango.DevFailed | ConfigurationError):
+                raise
+            raise ConfigurationError(
+                f"{plan.source}: a change was refused; the database is as it was",
+                seen=reason,
+                remedy="mend it and plan again",
+            ) from None
+        write_plan(plan.invert(after), undo)
     return notes
 
 
@@ -108,6 +113,8 @@ def _roll_back(
 ) -> None:
     try:
         touched = {change.key for change in changes}
+        # the database drops the alias of a device that is entered anew, and it may not have been written again yet
+        touched |= {make_key(ALIAS, change.key[1]) for change in changes if change.key[0] == DEVICE}
         live = read_snapshot(database)
         back = compare(
             {key: live[key] for key in touched if key in live}, {key: before[key] for key in touched if key in before}

@@ -150,6 +150,11 @@ def _apply(settings: Settings, made: Plan, host: str | None, undo_file: Path | N
             raise click.UsageError("the standard input is no terminal: add --yes, or apply a plan")
         click.confirm("Write this?", abort=True)
     undo_file = undo_file or Path(f"tango-undo-{datetime.now():%Y%m%d-%H%M%S-%f}.json")
-    for note in apply_plan(find_tango_host(settings, host), made, undo_file):
+    try:
+        notes = apply_plan(find_tango_host(settings, host), made, undo_file)
+    except KeyboardInterrupt:
+        click.echo(f"\n{made.source}: interrupted; the database is as it was", err=True)  # below the ^C
+        raise click.Abort from None
+    for note in notes:
         click.echo(f"not in force yet: {note}")
     click.echo(f"written; 'mambactl tango undo {undo_file}' takes it back")

@@ -38,8 +38,8 @@ class DeviceVerbs(ForwardedVerbs):
 
     def verbs(self) -> dict[str, Callable[..., Any]]:
         """Handler by verb."""
-        forwarded = ("dev/describe", "dev/read", "dev/limits")
-        return {"dev/keys": self.keys, "dev/move": self.move, **dict.fromkeys(forwarded, self.ask)}
+        by_role = dict.fromkeys(("dev/describe", "dev/limits"), self.ask_by_role)
+        return {"dev/keys": self.keys, "dev/move": self.move, "dev/read": self.ask, **by_role}
 
     def keys(self, call: Call, *, path: Text = "") -> Any:
         """Expressions of the devices below `path`."""
@@ -49,6 +49,11 @@ class DeviceVerbs(ForwardedVerbs):
     def ask(self, call: Call, *, path: Text, deadline_s: Seconds = CALL_TIMEOUT_S) -> Any:
         """What only the console can answer about a device."""
         return self.forward(call, deadline_s=deadline_s, path=path)
+
+    def ask_by_role(self, call: Call, *, path: Text, deadline_s: Seconds = CALL_TIMEOUT_S) -> Any:
+        """The same, where the answer depends on who asks: soft limits are those of a role."""
+        role = self.host.gate.find_caller(call).role
+        return self.forward(call, deadline_s=deadline_s, path=path, role=role)
 
     def move(self, call: Call, *, path: Text = "", position: Any = None) -> Any:
         """Refused: moving is a command."""

@@ -71,10 +71,10 @@ def _run(probe: Probe) -> str:
     return expect(set(codes) == {"no-run"}, codes)
 
 
-@check("run/status", "state, uid, scan_id, point, num_points, reason")
+@check("run/status", "state, uid, scan_id, point, num_points, reason, waits_for")
 def _run_status(probe: Probe) -> str:
     run = probe.ask("run/status")["ret"]
-    return expect({"state", "uid", "scan_id", "point", "num_points", "reason"} <= set(run), run)
+    return expect({"state", "uid", "scan_id", "point", "num_points", "reason", "waits_for"} <= set(run), run)
 
 
 @check("session/status", "pid, console_pid, sockets, prompt, uptime_s")

@@ -28,7 +28,8 @@ class Link:
         self.todo: queue.Queue[dict[str, Any]] = queue.Queue()
         self.silent = threading.Event()
         self.occupied = threading.Event()
-        self.run = {"state": "idle", "uid": None, "scan_id": None, "point": None, "num_points": None, "reason": ""}
+        self.run: dict[str, Any] = {"state": "idle", "uid": None, "scan_id": None, "point": None, "num_points": None}
+        self.run.update(reason="", waits_for=[])
         self.held: list[dict[str, Any]] = []
         self.person = ""
         self.replies: queue.Queue[Any] = queue.Queue()
