@@ -22,6 +22,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from mamba.console.device_tables import align, describe_motors
 from mamba.console.word_plans import run_word
 from mamba.devices import Counter, find_device, iter_devices
+from mamba.devices.shown import show_value
 from mamba.scans import mv, mvr
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class MotionWords:
             raise UsageError("%ct: D has no counter")
         readings: dict[str, Any] = {}
         self._run(_count(counters, count_s, readings), "ct")
-        rows = [(path, _say_count(value), unit) for path, (value, unit) in readings.items()]
+        rows = [(path, show_value(value), unit) for path, (value, unit) in readings.items()]
         print(align(rows, right=(1,)))  # noqa: T201  # as above
 
     def _move(self, line: str, word: str, move: Move, *, show: LivePositions | None) -> None:
@@ -196,11 +197,6 @@ class LivePositions:
         if self._width:
             sys.stdout.write("\n")
             sys.stdout.flush()
-
-
-def _say_count(value: Any) -> str:
-    """Whole counts with all their digits, anything else with six."""
-    return str(int(value)) if float(value).is_integer() else f"{value:.6g}"
 
 
 def _check_can_move(device: Any, path: str, word: str) -> None:

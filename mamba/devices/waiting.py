@@ -45,7 +45,7 @@ class Status(StatusBase):
         super().__init__()
 
     def __repr__(self) -> str:
-        outcome = "under way" if not self.done else "done" if self.success else "failed"
+        outcome = "under way" if not self.done else "done" if self.success else f"failed: {self.exception(0)}"
         return f"Status({self.device.name}: {outcome})"
 
     __str__ = __repr__
