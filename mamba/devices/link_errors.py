@@ -80,6 +80,8 @@ def translate(errors: Any, *, name: str, device: str, action: str) -> DeviceErro
     seen = _first_sentence(errors)
     what = f"{name}: cannot {action}"
     if is_silence(errors):
+        if "CORBA system exception" in seen:
+            seen = "its server is there, and does not answer"
         return DeviceTimeout(
             f"{name}: no answer in time to '{action}'", seen=seen, remedy=f"look at the server of {device}"
         )

@@ -17,6 +17,7 @@ import numpy as np
 from mamba.devices.asynchronous import wait_answer
 from mamba.devices.base import TangoDevice
 from mamba.devices.build import limits_of, main_signal, read_device
+from mamba.devices.generic import WrappedDevice
 from mamba.devices.signal import TangoSignal
 from mamba.devices.workers import run_in_worker
 from mamba.errors import MambaError
@@ -122,9 +123,9 @@ def _look(path: str, device: Any) -> Shown:
 
 
 def _read_value(device: Any) -> Any:
-    """What is recorded first; of a device without a signal that stands for it all that is recorded, by name."""
+    """What is recorded first; of a device without a shape all that is recorded, by name."""
     values = read_device(device)
-    if isinstance(device, TangoDevice) and not device.whole:
+    if isinstance(device, WrappedDevice):
         return {path.removeprefix(f"{device.name}."): value for path, value in values.items()}
     return next(iter(values.values()), None)
 
