@@ -46,6 +46,10 @@ class Group(MutableMapping[str, Any]):
         if not first.isidentifier() or hasattr(type(self), first):
             raise BadValue(f"{self.name}.{first}: cannot be a device's name", remedy="use another Python name")
         previous = self._members.get(first)
+        if not isinstance(device, Mapping) and not hasattr(device, "name"):
+            path = f"{self.name}.{first}"
+            remedy = f"'mv {path} {device!r}' moves it" if previous is not None else "put a device there"
+            raise BadValue(f"{path}: cannot become {device!r}, which is no device", remedy=remedy)
         adopt(self, first, device)
         if previous is not None and previous is not device:
             _release(previous)
