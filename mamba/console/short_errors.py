@@ -34,7 +34,8 @@ def show_short_interruptions(shell: InteractiveShell, explain: Callable[[], Mamb
             _show(shell, kind, error, *where, **offset)
             return
         explained = explain()
-        _show(shell, type(explained), explained, *where, **offset)
+        _remember(kind, error, where[0])
+        print(f"{_RED}{type(explained).__name__}{_PLAIN}: {explained}")  # noqa: T201  # the console speaks
 
     shell.set_custom_exc((MambaError, RunEngineInterrupted), show)  # type: ignore[no-untyped-call]  # IPython
 
@@ -46,5 +47,9 @@ def _show(
     trace: TracebackType | None,
     tb_offset: int | None = None,
 ) -> None:
-    sys.last_type, sys.last_value, sys.last_traceback = kind, error, trace  # where %tb and %debug look
+    _remember(kind, error, trace)
     print(f"{_RED}{kind.__name__}{_PLAIN}: {error}\n(%tb shows where it was raised)")  # noqa: T201  # the console speaks
+
+
+def _remember(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    sys.last_type, sys.last_value, sys.last_traceback = kind, error, trace  # where %tb and %debug look
