@@ -376,5 +376,6 @@ def find_nearest(word: str, known: list[str]) -> str:
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]!r}?"
+    known = [name for name in known if name.lower().startswith(word.lower())] or known
     shown = ", ".join(sorted(known)[:8]) + (", …" if len(known) > 8 else "")
     return f"known: {shown}" if known else "none is known"

@@ -107,8 +107,9 @@ def open_subject(host: str, name: str) -> Subject:
     try:
         info = database.get_device_info(name)
     except tango.DevFailed:
-        known = list(database.get_device_exported("*")) if name.count("/") == 2 else []
-        remedy = find_nearest(name.lower(), [n for n in known if not n.startswith("dserver/")])
+        known = [known for known in database.get_device_exported("*") if not known.startswith("dserver/")]
+        is_complete = name.count("/") == 2
+        remedy = find_nearest(name.lower(), known) if is_complete else "write DOMAIN/FAMILY/MEMBER or an alias"
         raise UnknownDevice(f"{name}: cannot be examined", seen=f"no device of {host}", remedy=remedy) from None
     if not info.exported:
         raise DeviceUnreachable(

@@ -248,7 +248,7 @@ def make_rep(result: ExecutionResult | None, engine: Any) -> Rep:
     if isinstance(error, KeyboardInterrupt):
         return _INTERRUPTED
     if isinstance(error, RunEngineInterrupted) and engine is not None:
-        return make_error(_explain_interruption(engine))
+        return make_error(explain_interruption(engine))
     if isinstance(error, SyntaxError):
         return {"err": "exc", "desc": _describe_syntax_error(error)}
     return make_error(error)
@@ -257,7 +257,8 @@ def make_rep(result: ExecutionResult | None, engine: Any) -> Rep:
 _INTERRUPTED: Rep = {"err": "interrupted", "desc": "the cell was interrupted by Ctrl-C"}
 
 
-def _explain_interruption(engine: Any) -> RunPaused | RunError:
+def explain_interruption(engine: Any) -> RunPaused | RunError:
+    """What bluesky's RunEngineInterrupted means now: the run is paused, or somebody ended it."""
     reason = str(getattr(engine, "_reason", "") or "")
     # before open_run the engine's metadata hold the number of the run before
     run = f"run {engine.md.get('scan_id', '')}".rstrip() if getattr(engine, "_run_start_uids", ()) else "plan"

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
 
 from mamba.devices import Group, TangoSignal, iter_devices
 from mamba.devices.base import TangoDevice
-from mamba.devices.shown import LOOK_S, Shown, look_at
+from mamba.devices.generic import WrappedDevice
+from mamba.devices.shown import LOOK_S, Shown, look_at, show_value
 
 WAIT_S = 3.0
 """How long a table that was asked for waits for a slow device; what is only shown along waits for `LOOK_S`."""
 
+_SIGNALS_SHOWN = 30
+"""How many recorded attributes of one device are shown."""
+
 
 def describe_devices(devices: Mapping[str, Any], *, timeout_s: float = LOOK_S) -> str:
     """A line each: expression, value, unit, limits, state; or why there is none. "" for no device."""
+    return _describe_rows(look_at(devices, timeout_s=timeout_s))
+
+
+def _describe_rows(rows: Sequence[Shown]) -> str:
     return align(
         [
             (row.expression, row.problem) if row.problem
             else (row.expression, row.show_value(), row.unit, row.limits, row.state)
-            for row in look_at(devices, timeout_s=timeout_s)
+            for row in rows
         ],
         right=(1,),
     )  # fmt: skip
@@ -38,7 +47,7 @@ def _describe_motor(row: Shown) -> tuple[str, ...]:
     if row.problem:
         return (row.expression, row.problem)
     cells = (row.value, row.set_point, row.low, row.high, row.unit, row.state)
-    return (row.expression, *("" if c is None else f"{c:.6g}" if isinstance(c, float) else str(c) for c in cells))
+    return (row.expression, *(show_value(cell, decimals=row.decimals) for cell in cells))
 
 
 def align(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
@@ -65,7 +74,7 @@ def show_devices_in(shell: InteractiveShell) -> None:
     plain = formatter.formatters["text/plain"]
     plain.for_type(Group, _printing(_show_group))
     for kind in (TangoDevice, TangoSignal):
-        plain.for_type(kind, _printing(_show_device))
+        plain.for_type(kind, _printing(show_device))
 
 
 def _printing(show: Callable[[Any], str]) -> Callable[[Any, Any, bool], None]:
@@ -79,6 +88,14 @@ def _show_group(group: Group) -> str:
     return describe_devices(dict(iter_devices(group, group.name))) or repr(group)
 
 
-def _show_device(device: Any) -> str:
+def show_device(device: Any) -> str:
+    """What the prompt shows of a device: its line, or those of all that it records; and what it is."""
     where = f"{type(device).__name__} of {device.link.device}"
-    return f"{describe_devices({device.name: device})}\n{where}"
+    [whole] = look_at({device.name: device})
+    if whole.problem or not isinstance(device, WrappedDevice) or not device.read_attrs:
+        return f"{_describe_rows([whole])}\n{where}"
+    names = device.read_attrs[:_SIGNALS_SHOWN]
+    more = len(device.read_attrs) - len(names)
+    rows = look_at({f"{device.name}.{name}": getattr(device, name) for name in names})
+    table = _describe_rows([replace(row, state="") for row in rows])  # they share the state
+    return f"{where}: {whole.state}\n{table}" + (f"\n… and {more} more" if more else "")

@@ -1,6 +1,7 @@
 """Moving and counting in the words of SPEC and Spock: `mv`, `mvr`, `umv`, `umvr`, `wm`, `ct`.
 
-Each runs a plan in the run engine, so that limits, pause, abort and Ctrl-C are those of every plan; no run is opened.
+Each runs a plan in the run engine, so that limits, pause and abort are those of every plan; no run is opened, and
+Ctrl-C stops at once.
 `mv` and `mvr` are also plans in the console's namespace, and IPython's automagic gives way to a name that is taken: a
 line that begins with one of the words and a device (`mv M.x 3`, which Python could never read) is made a magic first.
 """
@@ -19,7 +20,9 @@ from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 
 from mamba.console.device_tables import align, describe_motors
+from mamba.console.word_plans import run_word
 from mamba.devices import Counter, find_device, iter_devices
+from mamba.devices.shown import show_value
 from mamba.scans import mv, mvr
 
 if TYPE_CHECKING:
@@ -98,8 +101,8 @@ class MotionWords:
         if not counters:
             raise UsageError("%ct: D has no counter")
         readings: dict[str, Any] = {}
-        self._run(_count(counters, count_s, readings))
-        rows = [(path, f"{value:.6g}", unit) for path, (value, unit) in readings.items()]
+        self._run(_count(counters, count_s, readings), "ct")
+        rows = [(path, show_value(value), unit) for path, (value, unit) in readings.items()]
         print(align(rows, right=(1,)))  # noqa: T201  # as above
 
     def _move(self, line: str, word: str, move: Move, *, show: LivePositions | None) -> None:
@@ -109,15 +112,16 @@ class MotionWords:
         pairs = []
         for path, text in zip(words[::2], words[1::2], strict=True):
             device = self._find(path)
+            _check_can_move(device, path, word)
             pairs += [device, self._read_value(text)]
         plan = move(*pairs)
         if show is None:
-            self._run(plan)
+            self._run(plan, word)
             return
         engine = self._engine
         before, engine.waiting_hook = engine.waiting_hook, show
         try:
-            self._run(plan)
+            self._run(plan, word)
         finally:
             engine.waiting_hook = before
             show.end()
@@ -129,12 +133,12 @@ class MotionWords:
             raise UsageError("there is no run engine yet: server_start(M, D, RE) makes it known")
         return run.engine
 
-    def _run(self, plan: Plan) -> None:
+    def _run(self, plan: Plan, word: str) -> None:
         engine = self._engine
         if engine.state != "idle":
             plan.close()
             raise UsageError(f"the run engine is {engine.state}: RE.resume(), RE.stop() or RE.abort() first")
-        engine(plan)
+        run_word(engine, plan, word=word)
 
     def _find(self, path: str) -> Any:
         device = find_device(self._session.groups, path)
@@ -195,24 +199,36 @@ class LivePositions:
             sys.stdout.flush()
 
 
+def _check_can_move(device: Any, path: str, word: str) -> None:
+    if not callable(getattr(device, "set", None)):
+        raise UsageError(f"%{word}: {path} cannot be moved")
+    if word.endswith("mvr") and isinstance(getattr(device, "position", None), str):
+        raise UsageError(f"%{word}: {path} knows no distances; 'mv {path} {device.position}' names a position")
+
+
 def _count(counters: Mapping[str, Any], count_s: float, readings: dict[str, Any]) -> Plan:
     """Count once with all of them and put (value, unit) by expression into `readings`; presets are put back."""
     presets = [device.count_time for device in counters.values() if hasattr(device, "count_time")]
     before = [preset.get() for preset in presets]
+    begun: list[Any] = []
 
     def count() -> Plan:
         for preset in presets:
             yield from plan_stubs.abs_set(preset, count_s, group="preset")
         yield from plan_stubs.wait("preset")
         for device in counters.values():
+            begun.append(device)
             yield from plan_stubs.trigger(device, group="count")
         yield from plan_stubs.wait("count")
+        begun.clear()
         for path, device in counters.items():
             reading = yield Msg("read", device)
             value = reading[next(iter(device.hints["fields"]), next(iter(reading)))]["value"]
             readings[path] = (value, getattr(getattr(device, "counts", None), "egu", ""))
 
     def put_back() -> Plan:
+        for device in begun:
+            yield from plan_stubs.unstage(device, wait=True)  # one that still counts takes no count time
         for preset, seconds in zip(presets, before, strict=True):
             yield from plan_stubs.abs_set(preset, seconds, group="preset back")
         yield from plan_stubs.wait("preset back")

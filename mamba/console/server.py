@@ -14,9 +14,11 @@ from typing import Any, Literal
 
 from IPython import get_ipython
 
+from mamba.console.cells import explain_interruption
 from mamba.console.magics import register_magics
 from mamba.console.session import ConsoleSession
 from mamba.devices import graph
+from mamba.console.short_errors import show_short_interruptions
 from mamba.errors import ZError
 
 log = logging.getLogger(__name__)
@@ -64,6 +66,7 @@ def server_start(M: Mapping[str, Any], D: Mapping[str, Any], RE: Any = None) -> 
         if shell is not None:
             register_magics(shell, session)
             shell.user_ns.setdefault("graph", graph)
+            show_short_interruptions(shell, lambda: explain_interruption(session.run and session.run.engine))
         if session.agent is None:
             print("Mamba: not connected to a session host; 'mambactl up' starts a beamline with one.")  # noqa: T201  # a script's person reads it
         _load_add_ons(User(session))

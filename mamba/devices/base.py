@@ -11,10 +11,25 @@ from mamba.devices.descriptors import record_objects_by_key
 from mamba.devices.link import TangoLink
 from mamba.devices.names import key_of
 from mamba.devices.signal import TangoSignal
-from mamba.errors import BadValue, DeviceFault, find_nearest
+from mamba.errors import BadValue, DeviceFault, UnknownDevice, find_nearest
 
 Documents = dict[str, dict[str, Any]]
 """Readings or data keys by recorded key."""
+
+
+class NoSuchComponent(UnknownDevice, AttributeError):
+    """A name that a device does not have, also what `hasattr` expects; bluesky asks often, so the text is made late."""
+
+    def __init__(self, device: Device, name: str) -> None:
+        self._class, self._name = type(device), name
+        super().__init__(f"{device.name}.{name}: no such component or method")
+
+    def __str__(self) -> str:
+        known = [known for known in dir(self._class) if not known.startswith("_")]
+        return f"{self.what}\n  do:   {find_nearest(self._name, known)}"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (UnknownDevice, (str(self),))
 
 
 class TangoDevice(Device):
@@ -67,6 +82,14 @@ class TangoDevice(Device):
                 signal.kind = Kind.omitted
             else:
                 signal.attribute = named
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name.startswith("_") or "." in name:
+                raise
+            raise NoSuchComponent(self, name) from None
 
     def record_as(self, expression: str, key: str) -> None:
         """Take the name `expression`; `key` belongs to the component that stands for the whole."""

@@ -7,14 +7,14 @@ from typing import ClassVar
 
 from ophyd import Component, Kind
 
-from mamba.devices.base import TangoDevice
+from mamba.devices.acquiring import Acquiring
 from mamba.devices.signal import TangoSignal
-from mamba.devices.waiting import Status, run_for_status, wait_until
+from mamba.devices.waiting import Status, wait_until
 
 _MARGIN_S = 10.0
 
 
-class Counter(TangoDevice):
+class Counter(Acquiring):
     """A counter with a preset: `D.i0`. `trigger` counts for `count_time` seconds; the reading is `Value`.
 
     The count time is recorded with every point, so that a scan may change it from point to point.
@@ -40,11 +40,7 @@ class Counter(TangoDevice):
         Raises (through the status):
             DeviceFault, DeviceTimeout, DeviceUnreachable: naming the device.
         """
-        return run_for_status(Status(self), self._count, name=self.name)
-
-    def stop(self, *, success: bool = False) -> None:
-        """End the counting now; what was counted stays readable."""
-        self.link.call(self.command_of["stop"])
+        return self.begin_taking(self._count)
 
     def _longest_s(self) -> float:
         return float(self.count_time.remembered()) + _MARGIN_S

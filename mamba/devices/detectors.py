@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 from ophyd import Component, Kind
 
-from mamba.devices.base import TangoDevice
+from mamba.devices.acquiring import Acquiring
 from mamba.devices.counter import Counter
 from mamba.devices.signal import TangoSignal
-from mamba.devices.waiting import Readings, Status, run_for_status, wait_until
+from mamba.devices.waiting import Readings, Status, wait_until
 from mamba.errors import DeviceFault
 
 
@@ -54,7 +54,7 @@ class Detector2D(ZeroD):
     counts = Component(TangoSignal, "Value", kind=Kind.normal)
 
 
-class LimaDetector(TangoDevice):
+class LimaDetector(Acquiring):
     """A camera behind Lima (device class LimaCCDs): Lima takes, processes and saves frames, a point has their number.
 
     `frames` and `count_time` are set before; `trigger` prepares, starts, and waits until Lima says that the last image
@@ -88,11 +88,7 @@ class LimaDetector(TangoDevice):
         Raises (through the status):
             DeviceFault: Lima failed, or ended early. DeviceTimeout, DeviceUnreachable: naming the device.
         """
-        return run_for_status(Status(self), self._take, name=self.name)
-
-    def stop(self, *, success: bool = False) -> None:
-        """End the acquisition now; what was taken stays."""
-        self.link.call(self.command_of["stop"])
+        return self.begin_taking(self._take)
 
     def _take(self) -> None:
         frames, exposure_s = int(self.frames.get()), float(self.count_time.get())

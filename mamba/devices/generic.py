@@ -36,6 +36,11 @@ class WrappedDevice(TangoDevice):
     left_out: ClassVar[Mapping[str, str]] = {}
     """Components that could not be read when the device was made, and why: they are not recorded unless asked for."""
 
+    def __init__(self, tango: str, *, name: str, **kwargs: Any) -> None:
+        super().__init__(tango, name=name, **kwargs)
+        for part in self.attribute_names:
+            getattr(self, part).__doc__ = getattr(type(self), part).doc  # what `D.tt.x?` shows
+
     def stop(self, *, success: bool = False) -> None:
         """Give the command Stop, where the server has one."""
         for command in self.command_names.values():

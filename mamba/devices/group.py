@@ -48,6 +48,10 @@ class Group(MutableMapping[str, Any]):
             self._members[first] = member  # a refusal leaves no empty group
             return
         previous = self._members.get(first)
+        if not isinstance(device, Mapping) and not hasattr(device, "name"):
+            path = f"{self.name}.{first}"
+            remedy = f"'mv {path} {device!r}' moves it" if previous is not None else "put a device there"
+            raise BadValue(f"{path}: cannot become {device!r}, which is no device", remedy=remedy)
         _refuse_rename(device, f"{self.name}.{first}")
         if previous is not None and previous is not device:
             _refuse_removal(previous, f"{self.name}.{first}")

@@ -23,6 +23,9 @@ from mamba.devices.threads import end_threads
 from mamba.devices.workers import end_idle_workers
 from mamba.errors import DeviceError
 
+_NAMED = 3
+"""How many attributes the message of a failed call names."""
+
 
 class TangoLink:
     """One Tango device, by its name in the Tango database or as `tango://host:port/a/b/c`.
@@ -48,7 +51,7 @@ class TangoLink:
             DeviceUnreachable, DeviceTimeout, DeviceFault: the call, or one of the attributes, failed.
         """
         connection = self._connection or self._attach()
-        action = f"read {', '.join(attributes)}"
+        action = f"read {_name_some(attributes)}"
         values = self._tell(action, lambda proxy: proxy.read_attributes(attributes), again=True)
         try:
             readings = {
@@ -228,7 +231,7 @@ class TangoLink:
             return (self._connection or self._attach()).run(request, again=again)
         except CallFailed as failure:
             raise self._explain(failure, action) from None
-        except TypeError as failure:  # PyTango refuses a value that does not fit the attribute in this way
+        except (TypeError, OverflowError) as failure:  # PyTango refuses a value that does not fit in this way
             problem = Problem("API_IncompatibleAttrArgumentType", str(failure))
             raise self._explain(CallFailed([problem]), action) from None
 
@@ -237,6 +240,12 @@ class TangoLink:
         if failure.contact_lost:
             error.link = self
         return error
+
+
+def _name_some(attributes: tuple[str, ...]) -> str:
+    """As many as a line takes."""
+    few = ", ".join(attributes[:_NAMED])
+    return few if len(attributes) <= _NAMED else f"{few} and {len(attributes) - _NAMED} more"
 
 
 def close_links() -> None:

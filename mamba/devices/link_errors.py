@@ -80,6 +80,8 @@ def translate(errors: Any, *, name: str, device: str, action: str) -> DeviceErro
     seen = _first_sentence(errors)
     what = f"{name}: cannot {action}"
     if is_silence(errors):
+        if "CORBA system exception" in seen:
+            seen = "its server is there, and does not answer"
         return DeviceTimeout(
             f"{name}: no answer in time to '{action}'", seen=seen, remedy=f"look at the server of {device}"
         )
@@ -92,7 +94,7 @@ def translate(errors: Any, *, name: str, device: str, action: str) -> DeviceErro
     if reasons & _WRONG_NAME:
         return UnknownDevice(what, seen=f"{device!r} is no Tango name", remedy="write DOMAIN/FAMILY/MEMBER or an alias")
     if reasons & _UNKNOWN:
-        return UnknownDevice(what, seen=f"Tango has no device {device}", remedy="mend the name in the profile")
+        return UnknownDevice(what, seen=f"Tango has no device {device}", remedy="mend the name, here or in the profile")
     if "API_CantConnectToDatabase" in reasons:
         return DeviceUnreachable(
             what,
@@ -110,7 +112,7 @@ def translate(errors: Any, *, name: str, device: str, action: str) -> DeviceErro
     if "API_WAttrOutsideLimit" in reasons:
         return LimitExceeded(what, seen=seen, remedy="stay within the limits; nothing moved")
     if reasons & _BAD_VALUE:
-        return BadValue(what, seen=seen, remedy="give a value of the attribute's type; nothing moved")
+        return BadValue(what, seen=seen, remedy="give a value of the type that the server wants; nothing moved")
     if reasons & {"API_AttrNotFound", "API_CommandNotFound"}:
         return DeviceError(what, seen=seen, remedy=f"choose one that {device} has, in the profile")
     return DeviceFault(what, seen=seen, remedy=f"read the state and status of {device}")

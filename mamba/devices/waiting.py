@@ -45,10 +45,13 @@ class Status(StatusBase):
         super().__init__()
 
     def __repr__(self) -> str:
-        outcome = "under way" if not self.done else "done" if self.success else "failed"
+        outcome = "under way" if not self.done else "done" if self.success else f"failed: {self._first_line()}"
         return f"Status({self.device.name}: {outcome})"
 
     __str__ = __repr__
+
+    def _first_line(self) -> str:
+        return str(self.exception(0)).partition("\n")[0]
 
     def add_callback(self, callback: Callable[..., None]) -> None:
         """Call `callback(status)` when it is done, or at once; ophyd's asks for the signature of each, which costs."""

@@ -149,7 +149,8 @@ class BeamlineRunEngine(RunEngine):
 
     def _end_with(self, reason: str, end: Any, *args: str) -> Any:
         self._reason = reason
-        return end(*args)
+        with _own_errors():  # what the clean-up of a paused plan raises
+            return end(*args)
 
     def _status_object_completed(self, ret: Any, fut: Any, pardon_failures: Any) -> None:
         if not ret.success and not pardon_failures.is_set() and self.waiting.take_failed(ret.exception(0), fut):

@@ -159,7 +159,10 @@ def test_each_broken_promise_is_found(control_system: TangoFacility, careless: s
             "vbl/axis/sample_y: cannot be examined\n  seen: no device of HOST\n"
             "  do:   did you mean 'vbl/axis/sample_x'?\n",
         ),
-        ("sample_x", "sample_x: cannot be examined\n  seen: no device of HOST\n  do:   none is known\n"),
+        (
+            "sample_x",
+            "sample_x: cannot be examined\n  seen: no device of HOST\n  do:   write DOMAIN/FAMILY/MEMBER or an alias\n",
+        ),
         (
             "test/dead/1",
             "test/dead/1: cannot be examined, its server Dead/1 does not run\n"

@@ -138,6 +138,14 @@ def test_what_is_pulled_makes_the_same_again(facility: TangoFacility, file: Path
     assert mambactl(facility, tmp_path, "pull", "TangoTest/files").stdout == first
 
 
+def test_a_server_that_is_not_there_cannot_be_pulled(facility: TangoFacility, file: Path, tmp_path: Path) -> None:
+    pulled = mambactl(facility, tmp_path, "pull", "TangoTest/file")
+    assert (pulled.returncode, pulled.stdout) == (1, "")
+    assert pulled.stderr == (
+        "TangoTest/file: no such server in the database\n  do:   did you mean 'TangoTest/files'?\n"
+    )
+
+
 def test_a_plan_is_refused_when_the_database_moved(facility: TangoFacility, file: Path, tmp_path: Path) -> None:
     assert mambactl(facility, tmp_path, "plan", file.name, "--out", "p.json").returncode == 0
     facility.database.put_device_property("cf/tt/1", {"Other": ["1"]})

@@ -28,7 +28,8 @@ DOCTOR = "'mambactl doctor' names it"
 CASES = {
     "does not exist": (
         "sys/tg_test/none", "{host}",
-        f"UnknownDevice: {ASK}\n  seen: Tango has no device sys/tg_test/none\n  do:   mend the name in the profile",
+        f"UnknownDevice: {ASK}\n  seen: Tango has no device sys/tg_test/none\n"
+        "  do:   mend the name, here or in the profile",
     ),
     "not a name": (
         "a/b/c/d/e", "{host}",

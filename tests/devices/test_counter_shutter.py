@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
 from bluesky import protocols
 from bluesky.plan_stubs import mv
 from bluesky.plans import count
+from bluesky.utils import RunEngineInterrupted
 
 from mamba.errors import BadValue
 
@@ -62,6 +64,40 @@ def test_counting_can_be_ended_early(D):
     D.i0.stop()
     status.wait(5)
     D.i0.count_time.set(0.1).wait(5)
+
+
+def test_a_pause_ends_the_count_and_the_run_counts_anew_when_it_goes_on(D, engine):
+    D.i0.count_time.set(3.0).wait(5)
+    documents = []
+    engine.subscribe(lambda name, document: documents.append((name, document)))
+    pausing = threading.Thread(target=lambda: (wait_for_state(D.i0, "RUNNING"), engine.request_pause(defer=False)))
+    pausing.start()
+    with pytest.raises(RunEngineInterrupted):
+        engine(count([D.i0]))
+    pausing.join(5)
+    assert D.i0.state == "ON"
+    D.i0.count_time.set(0.2).wait(5)
+    engine.resume()
+    events = [document for name, document in documents if name == "event"]
+    assert [event["data"]["D_i0_count_time"] for event in events] == [0.2]
+
+
+@pytest.mark.error_logged  # bluesky's own engine logs every abort as one
+def test_a_run_that_is_aborted_leaves_no_counter_counting(D, engine):
+    D.i0.count_time.set(20.0).wait(5)
+    ending = threading.Thread(target=lambda: (wait_for_state(D.i0, "RUNNING"), engine.abort("enough")))
+    ending.start()
+    with pytest.raises(RunEngineInterrupted):
+        engine(count([D.i0]))
+    ending.join(5)
+    assert D.i0.state == "ON"
+    D.i0.count_time.set(0.1).wait(5)
+
+
+def wait_for_state(device, state):
+    deadline = time.monotonic() + 20
+    while device.state != state:
+        assert time.monotonic() < deadline
 
 
 def test_a_negative_time_is_refused(D):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import re
 from pathlib import Path
 
 import h5py
@@ -11,8 +13,9 @@ from bluesky.plans import count
 from ophyd import Kind
 
 from mamba.config import DeviceConfig
+from mamba.console.device_tables import show_device
 from mamba.devices import Group, LateDevice, build_devices, describe_device, expression_of, tango
-from mamba.errors import BadValue, DeviceUnreachable
+from mamba.errors import BadValue, DeviceUnreachable, MambaError, UnknownDevice
 from mamba.scans import make_run_engine
 
 
@@ -172,3 +175,38 @@ def test_a_device_of_the_profile_whose_server_is_down_says_so_at_each_use(profil
     assert describe_device(device)["state"] == "UNREACHABLE"
     assert device.name == "D.x"
     device.destroy()
+
+
+def test_a_name_that_a_device_does_not_have_is_answered_with_the_nearest(D):
+    assert not hasattr(D.tt, "doubel_scalar")
+    with pytest.raises(UnknownDevice) as caught:
+        D.tt.doubel_scalar.get()
+    expected = "D.tt.doubel_scalar: no such component or method\n  do:   did you mean 'double_scalar'?"
+    assert str(caught.value) == expected
+    assert str(pickle.loads(pickle.dumps(caught.value))) == expected
+
+
+def test_an_argument_that_does_not_fit_a_command_is_one_clear_error(D):
+    for argument in (99999, "x", [1, 2]):
+        with pytest.raises(BadValue, match=r"D\.tt: cannot execute DevShort\n.*\n.*type that the server wants"):
+            D.tt.DevShort(argument)
+
+
+def test_a_wrapped_device_is_shown_with_what_it_records_and_documented_by_its_server(D):
+    first, *rows = show_device(D.zoo).splitlines()
+    assert re.fullmatch(r"\w+ of \S+test/zoo/1: ON", first)
+    assert [row.split()[0] for row in rows] == [f"D.zoo.{name}" for name in D.zoo.read_attrs]
+    assert re.match(r"D\.zoo\.Current +[\d.]+ +mA +\[0, 500\]", rows[0])
+    assert D.zoo.Current.__doc__ == "Current of the ring (DevDouble, read and written, in mA, limits 0 to 500)"
+    assert show_device(D.tt.wave).startswith("D.tt.wave  256 of float64, ")
+
+
+def test_a_call_that_fails_names_three_attributes_at_most(D):
+    with pytest.raises(MambaError, match=r"^D\.tt: cannot read throw_exception, ampli, wave and 2 more\n"):
+        D.tt.link.read("throw_exception", "ampli", "wave", "State", "Status")
+
+
+def test_the_status_of_what_failed_says_why(D):
+    status = D.zoo.Current.set("much")
+    assert status.exception(10) is not None
+    assert repr(status).startswith("Status(D.zoo.Current: failed: D.zoo.Current: cannot be 'much'")

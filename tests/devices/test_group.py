@@ -84,3 +84,15 @@ def test_devices_are_found_by_expression_in_any_mapping(M):
             find_device(groups, expression)
     with pytest.raises(UnknownDevice):
         find_device(groups, "M.energy.__class__")
+
+
+def test_a_number_in_the_place_of_a_device_is_refused_with_how_to_move_it():
+    M = Group("M")
+    M.x = motor = SynAxis(name="x")
+    with pytest.raises(BadValue) as caught:
+        M.x = 3
+    assert str(caught.value) == "M.x: cannot become 3, which is no device\n  do:   'mv M.x 3' moves it"
+    assert M.x is motor
+    with pytest.raises(BadValue, match=r"M\.y: cannot become None, which is no device\n  do:   put a device there"):
+        M.y = None
+    assert "y" not in M

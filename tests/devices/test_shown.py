@@ -6,11 +6,12 @@ import os
 import signal
 import time
 
+import numpy as np
 import pytest
 
 from mamba.console.device_tables import align, describe_devices, describe_motors
 from mamba.devices import Motor, iter_devices
-from mamba.devices.shown import look_at
+from mamba.devices.shown import look_at, show_value
 
 
 def test_a_look_has_value_unit_limits_and_state(M, D):
@@ -57,3 +58,24 @@ def test_what_is_not_there_or_hangs_has_its_reason_and_keeps_nobody(facility, M)
     assert (shown[2].problem, shown[2].unit) == ("", "mm")
     hangs.destroy()
     facility.stop(server)
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "shown"),
+    [
+        (0.0, 3, "0"),
+        (123.4567, 3, "123.457"),
+        (-1234.5678, 2, "-1234.57"),
+        (8.979312, 4, "8.9793"),
+        (1.23456789e-7, 2, "1.2346e-07"),
+        (78_386_200.0, 2, "78386200"),
+        (78_386_200, 2, "78386200"),
+        (float("nan"), 2, "nan"),
+        (None, 2, ""),
+        (np.zeros((2, 300), np.int16), 2, "2 × 300 of int16, 0 to 0"),
+        (np.array([1.5, 2.0]), 2, "[1.5 2. ]"),
+        ({"a": 1.25, "b": True}, 2, "a 1.25, b True"),
+    ],
+)
+def test_a_value_keeps_the_digits_that_matter_and_fits_a_line(value, decimals, shown):
+    assert show_value(value, decimals=decimals) == shown

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
@@ -78,6 +80,36 @@ def test_ct_counts_and_leaves_the_count_time_as_it_was(watch: BeamlineWatch) -> 
     assert not [notice for notice in watch.notices if notice["typ"] == "scan/start"]  # no run was opened
 
 
+def test_ctrl_c_stops_a_move_at_once_and_leaves_the_prompt_and_the_engine_free(watch: BeamlineWatch) -> None:
+    x = watch.device("vbl/axis/sample_x")
+    ask(watch, "mv M.sample_x 0")
+    shown = interrupt_when(watch, "umv M.sample_x 20", lambda: x.Position > 0.5)
+    assert "umv: ended by Ctrl-C" in shown
+    wait_until(lambda: str(x.state()) == "ON", "the motor stands")
+    assert 0.5 < x.Position < 19
+    ask(watch, "mv M.sample_x 0")
+
+
+def test_ctrl_c_ends_a_count_and_puts_the_count_time_back(watch: BeamlineWatch) -> None:
+    i0 = watch.device("vbl/counter/i0")
+    before = i0.IntegrationTime
+    assert "ct: ended by Ctrl-C" in interrupt_when(watch, "ct 60 D.i0", lambda: str(i0.state()) == "RUNNING")
+    assert str(i0.state()) == "ON"
+    assert i0.IntegrationTime == before
+
+
+def interrupt_when(watch: BeamlineWatch, line: str, is_time: Callable[[], bool]) -> str:
+    """Begin a line, press Ctrl-C when it is time; what the line is answered with."""
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(watch.client.ask, "cmd", cmd=line, origin="test", timeout_s=60)
+        wait_until(is_time, "the time for Ctrl-C")
+        with closing(watch.beamline.client()) as other:
+            other.request("session/interrupt")
+        reply = asked.result()
+    assert not reply.ok
+    return str(reply.desc)
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
@@ -89,6 +121,8 @@ def test_ct_counts_and_leaves_the_count_time_as_it_was(watch: BeamlineWatch) -> 
         ("%mv M.sample_x 3+", "'3+' is no position"),
         ("%mv M 3", "M is a group"),
         ("%wm", "name the motors"),
+        ("%mv D.i0 3", "D.i0 cannot be moved"),
+        ("%mvr M.shutter 1", "M.shutter knows no distances"),
         ("%ct -1", "count for more than 0 s"),
         ("%ct M.sample_x", "M.sample_x cannot count"),
         ("%stop_all M.sample_x", "takes no words"),

@@ -41,6 +41,7 @@ def test_errors_survive_the_way_between_processes(cls):
         ("modul", ["module", "devices"], "did you mean 'module'?"),
         ("zzz", ["a", "b"], "known: a, b"),
         ("zzz", [], "none is known"),
+        ("Do", ["double_scalar", "double_scalar_rww", "wave"], "known: double_scalar, double_scalar_rww"),
         ("zzz", [f"k{i}" for i in range(10)], "known: k0, k1, k2, k3, k4, k5, k6, k7, …"),
     ],
 )

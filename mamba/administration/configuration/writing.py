@@ -24,14 +24,23 @@ from mamba.administration.configuration.entries import (
 )
 from mamba.administration.configuration.rules import ATTRIBUTE_KEYS
 from mamba.administration.configuration.wanted import Wanted
-from mamba.errors import ConfigurationError
+from mamba.errors import ConfigurationError, find_nearest
 
 Tree = dict[str, Any]
 
 
 def choose_servers(live: Snapshot, patterns: tuple[str, ...]) -> Snapshot:
-    """What belongs to servers whose SERVER/INSTANCE fits one of the patterns (`Motor/*`), and their classes."""
+    """What belongs to servers whose SERVER/INSTANCE fits one of the patterns (`Motor/*`), and their classes.
+
+    Raises:
+        ConfigurationError: no server fits one of them.
+    """
     devices = {e.subject: e for e in live.values() if e.kind == DEVICE}
+    for pattern in patterns:
+        known = sorted({entry.values[0] for entry in devices.values()})
+        if not any(fnmatch(server.lower(), pattern.lower()) for server in known):
+            remedy = find_nearest(pattern, known)
+            raise ConfigurationError(f"{pattern}: no such server in the database", remedy=remedy)
     kept = {s for s, e in devices.items() if any(fnmatch(e.values[0].lower(), p.lower()) for p in patterns or ("*",))}
     servers = {devices[s].values[0].lower() for s in kept}
     kept |= {f"server {server}" for server in servers} | {f"class {devices[s].values[1].lower()}" for s in kept}

@@ -63,7 +63,7 @@ class RunVerbs(Verbs):
         """
         host = self.host
         person = host.gate.find_caller(call).person
-        why = f"everything was stopped by {person}" + (f": {reason}" if reason else "")
+        why = "everything was stopped" + (f" by {person}" if person else "") + (f": {reason}" if reason else "")
         host.commands.cancel_waiting(Cancelled(f"command: withdrawn, since {why}"))
         if call.source != "console":  # a person at the prompt asks in a cell, which must not end itself
             self._end_what_runs(why)
