@@ -35,6 +35,7 @@ _OURS = {
     "region_sums": "mamba.data_worker.processors.region_sums:RegionSums",
     "centroid": "mamba.data_worker.processors.centroid:Centroid",
     "peak_fit": "mamba.data_worker.processors.peak_fit:PeakFit",
+    "azimuthal": "mamba.data_worker.processors.azimuthal:Azimuthal",
     "rolling": "mamba.data_worker.processors.rolling:Rolling",
     "expression": "mamba.data_worker.processors.expression:Expression",
     "hdf5": "mamba.data_worker.sinks.hdf5:Hdf5Sink",
