@@ -36,6 +36,8 @@ _OURS = {
     "centroid": "mamba.data_worker.processors.centroid:Centroid",
     "peak_fit": "mamba.data_worker.processors.peak_fit:PeakFit",
     "azimuthal": "mamba.data_worker.processors.azimuthal:Azimuthal",
+    "xafs_bin": "mamba.data_worker.processors.xafs_bin:XafsBin",
+    "python": "mamba.data_worker.processors.python_file:PythonFile",
     "rolling": "mamba.data_worker.processors.rolling:Rolling",
     "expression": "mamba.data_worker.processors.expression:Expression",
     "hdf5": "mamba.data_worker.sinks.hdf5:Hdf5Sink",

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from mamba.data_worker.nodes import Axis, Flow, Item, Job, Node, NodeParameters
-from mamba.data_worker.processors.images import AbsoluteFile, check_images, read_image, take_flow
+from mamba.data_worker.processors.checks import check_images, take_flow
+from mamba.data_worker.processors.pictures import AbsoluteFile, read_image
 from mamba.errors import GraphInvalid
 
 _UNITS = {"q": ("q_A^-1", "1/angstrom"), "two_theta": ("2th_deg", "deg")}

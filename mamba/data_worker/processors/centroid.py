@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from mamba.data_worker.nodes import Flow, Item, Node, NodeParameters
-from mamba.data_worker.processors.images import check_images, take_flow
+from mamba.data_worker.processors.checks import check_images, take_flow
 from mamba.data_worker.processors.region_sums import Region, check_inside
 
 COLUMNS = ("x", "y", "sigma_x", "sigma_y")

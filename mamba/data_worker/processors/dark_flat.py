@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from mamba.data_worker.nodes import Flow, Item, Job, Node, NodeParameters
-from mamba.data_worker.processors.images import Picture, check_images, load_picture, take_flow
+from mamba.data_worker.processors.checks import check_images, take_flow
+from mamba.data_worker.processors.pictures import Picture, load_picture
 from mamba.errors import DataError
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from mamba.data_worker.nodes import Flow, Item, Job, Node, NodeParameters
-from mamba.data_worker.processors.images import check_images, take_flow
+from mamba.data_worker.processors.checks import check_images, take_flow
 from mamba.errors import GraphInvalid
 
 _TALLEST = 65537
