@@ -13,6 +13,7 @@ no             7.4/7.5    14/28    10.7/10.7
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -77,7 +78,7 @@ class Azimuthal(Node):
     parameters: AzimuthalParameters
 
     def plan(self, inputs: dict[str, Flow]) -> Flow:
-        """One pattern per frame, with its axis."""
+        """One pattern per frame, with its axis; imports pyFAI, which takes 2 s the first time."""
         flow = take_flow(inputs)
         shape = check_images(self.name, flow)
         self._integrator = self._make_integrator(shape)
@@ -98,6 +99,8 @@ class Azimuthal(Node):
         return Flow((self.parameters.bins,), "float32", flow.block_frames, flow.units, axis=axis, every=flow.every)
 
     def _make_integrator(self, shape: tuple[int, int]) -> Any:
+        # without, it looks for OpenCL, which these methods do not use, and warns that there is none
+        os.environ.setdefault("PYFAI_OPENCL", "0")
         try:
             import pyFAI
             from pyFAI.integrator.azimuthal import AzimuthalIntegrator
