@@ -10,7 +10,7 @@ from pydantic import Field
 
 from mamba.data_worker.nodes import Flow, Item, Node, NodeParameters
 from mamba.data_worker.processors.checks import check_images, take_flow
-from mamba.data_worker.processors.region_sums import Region, check_inside
+from mamba.data_worker.processors.regions import Region, check_inside
 
 COLUMNS = ("x", "y", "sigma_x", "sigma_y")
 

@@ -20,7 +20,7 @@ def test_sums_of_many_regions(dtype: str, data: Any) -> None:
     limits = (-1000, 1000) if dtype[0] == "f" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
     frames = random.integers(*limits, (3, 60, 80), endpoint=True).astype(dtype)
     regions = []
-    for number in range(data.draw(st.integers(1, 40))):
+    for number in range(data.draw(st.integers(1, 40))):  # the frame is small: from a few on, the running sum is taken
         width, height = random.integers(1, 50, 2).tolist()
         x, y = int(random.integers(0, 80 - width + 1)), int(random.integers(0, 60 - height + 1))
         shape = ["rectangle", "ellipse"][number % 2]

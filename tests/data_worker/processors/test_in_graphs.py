@@ -92,6 +92,11 @@ def test_a_users_mistake_ends_the_run_with_file_and_line_and_the_frames_are_kept
     _, armed = start(make_graph(file=str(code), name="sum"), frames=80, shape=SHAPE)
     with pytest.raises(NodeFailed, match=rf"(?s)node 'mine': ValueError in {code}.*line 3: raise.*too bright"):
         armed.wait(60)
+    with h5py.File(tmp_path / "raw.h5") as file:
+        data = file["entry/data"]
+        for row, number in enumerate(data["frame_number"][:].tolist()):
+            np.testing.assert_array_equal(data["frames"][row], make_frame(number, SHAPE))
+        assert file["entry/mdw/written"][()] == len(data["frame_number"])
 
 
 def test_a_file_that_fails_when_it_is_run_is_told_when_arming(start: Start, tmp_path: Path) -> None:
