@@ -37,7 +37,7 @@ class Geometry(NodeParameters):
         description="where the beam would hit, [x, y] from the corner of the first pixel",
         json_schema_extra={"units": "pixel"},
     )
-    wavelength: float = Field(gt=0, json_schema_extra={"units": "angstrom"})
+    wavelength: float = Field(gt=0, description="of the beam", json_schema_extra={"units": "angstrom"})
 
 
 class AzimuthalParameters(NodeParameters):
