@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mamba.data_worker.nodes import Flow
@@ -62,6 +62,7 @@ def test_the_edge_of_copper_is_on_the_grid_where_it_was_measured(copper: Any) ->
 
 
 @given(st.integers(1, 60), st.integers(1, 20), st.sampled_from(["all", "group"]), st.sets(st.integers(0, 60)))
+@settings(max_examples=40)
 def test_passes_and_bad_points(count: int, every: int, of: str, cuts: set[int]) -> None:
     random = np.random.default_rng(count)
     rows = random.uniform([8900, 0, 1, 0], [9000, 10, 5, 1], (count, 4))
