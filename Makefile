@@ -57,7 +57,7 @@ install-tests: install test-packages .venv/debian/installed .venv/installed-test
 # tango-milonga, an administration console that the tests drive, stands apart: its Qt must not meet Taurus' own.
 .venv/installed-tests: .venv/installed docs/examples/javascript/package.json
 	@echo "make: installing what the tests need into .venv"
-	@$(PY) -m pip install -q -c constraints.txt -e '.[windows,data-worker,science,test]'
+	@$(PY) -m pip install -q -c constraints.txt -e '.[windows,data-worker,science,azimuthal,test]'
 	@$(PY) -m pip install -q --no-deps -c constraints.txt --upgrade --target .venv/milonga tango-milonga PySide6_Essentials shiboken6 qasync
 	@mkdir -p .venv/javascript && cp docs/examples/javascript/package.json .venv/javascript
 	@npm install --prefix .venv/javascript --ignore-scripts --no-audit --no-fund --no-package-lock --loglevel error >/dev/null

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from mamba.data_worker.nodes import Flow, Item, Job, Node, NodeParameters
-from mamba.data_worker.processors.images import Picture, check_images, load_picture, take_flow
+from mamba.data_worker.processors.checks import check_images, take_flow
+from mamba.data_worker.processors.pictures import Picture, load_picture
 from mamba.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -85,8 +86,13 @@ class DarkFlat(Node):
         """Corrected frames, shape (count, height, width), float32."""
         frames = item.data
         corrected = np.empty(frames.shape, dtype=np.float32)
+        exact = np.can_cast(frames.dtype, np.float32, "safe")
         for frame, out in zip(frames, corrected, strict=True):  # one after the other stays in the processor's cache
-            np.subtract(frame, self._dark, out=out, casting="same_kind")
+            if exact:  # converting first is quicker by a third
+                np.copyto(out, frame)
+                out -= self._dark
+            else:
+                np.subtract(frame, self._dark, out=out, casting="same_kind")
             if self._gain is not None:
                 out *= self._gain
                 out.ravel()[self._bad] = self.parameters.bad_value

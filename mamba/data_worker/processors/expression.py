@@ -9,8 +9,8 @@ import numpy as np
 from pydantic import Field
 
 from mamba.data_worker.nodes import Flow, Item, Node, NodeParameters, Rows
+from mamba.data_worker.processors.checks import check_numbers, check_same_every
 from mamba.data_worker.processors.formula import LONGEST, FormulaProblem, Names, parse_formula
-from mamba.data_worker.processors.images import check_numbers
 from mamba.errors import GraphInvalid
 
 
@@ -39,9 +39,7 @@ class Expression(Node):
 
     def plan(self, inputs: dict[str, Flow]) -> Flow:
         """What NumPy makes of it, tried on no frames at all."""
-        if len({flow.every for flow in inputs.values()}) > 1:
-            every = ", ".join(f"{name} {flow.every}" for name, flow in inputs.items())
-            raise GraphInvalid(f"node {self.name!r}: its inputs do not stand for as many frames each", seen=every)
+        every = check_same_every(self.name, inputs)
         for flow in inputs.values():
             check_numbers(self.name, flow)
         self._flows = inputs
@@ -51,11 +49,10 @@ class Expression(Node):
         except FormulaProblem as error:
             raise GraphInvalid(f"node {self.name!r}: {error.what}", seen=error.seen, remedy=error.remedy) from None
         like = next((f for f in inputs.values() if f.shape and f.shape == found.shape[1:]), Flow((), ""))
-        first = next(iter(inputs.values()))
         blocks = max(flow.block_frames for flow in inputs.values())
         return replace(
             like, shape=found.shape[1:], dtype=found.dtype.name, units=self.parameters.units, block_frames=blocks,
-            every=first.every,
+            every=every,
         )  # fmt: skip
 
     def process(self, item: Item) -> Rows:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from mamba.data_worker.nodes import Flow, Item, Job, Node, NodeParameters
-from mamba.data_worker.processors.images import AbsoluteFile, check_fits, check_images, read_image, take_flow
+from mamba.data_worker.processors.checks import check_fits, check_images, take_flow
+from mamba.data_worker.processors.pictures import AbsoluteFile, read_image
 from mamba.errors import DataError, GraphInvalid
 
 _MOST_NEIGHBOURED = 100_000

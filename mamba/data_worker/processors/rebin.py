@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from mamba.data_worker.nodes import Flow, Item, Node, NodeParameters
-from mamba.data_worker.processors.images import check_numbers, take_flow
+from mamba.data_worker.processors.checks import check_numbers, take_flow
 from mamba.errors import GraphInvalid
 
 

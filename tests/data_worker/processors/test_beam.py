@@ -14,13 +14,13 @@ ROWS = hnp.arrays(np.float64, st.tuples(st.integers(1, 30), st.just(2)), element
 
 
 @given(st.sampled_from(["uint8", "uint16", "uint32", "int16", "int32", "float32", "float64"]), st.data())
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_sums_of_many_regions(dtype: str, data: Any) -> None:
     random = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     limits = (-1000, 1000) if dtype[0] == "f" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
     frames = random.integers(*limits, (3, 60, 80), endpoint=True).astype(dtype)
     regions = []
-    for number in range(data.draw(st.integers(1, 40))):
+    for number in range(data.draw(st.integers(1, 40))):  # the frame is small: from a few on, the running sum is taken
         width, height = random.integers(1, 50, 2).tolist()
         x, y = int(random.integers(0, 80 - width + 1)), int(random.integers(0, 60 - height + 1))
         shape = ["rectangle", "ellipse"][number % 2]
@@ -73,6 +73,7 @@ def test_a_centroid_in_a_region_above_noise_and_of_nothing() -> None:
 
 
 @given(ROWS, st.integers(2, 8), st.permutations(["mean", "std", "min", "max"]), st.sets(st.integers(0, 30)))
+@settings(max_examples=40)
 def test_statistics_of_the_last_n(rows: Any, last: int, of: list[str], cuts: set[int]) -> None:
     flow = flow_of(rows, columns=("a", "b"))
     ran = run("rolling", {"last": last, "of": of}, rows, cuts=cuts, flow=flow)

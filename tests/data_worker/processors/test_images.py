@@ -6,7 +6,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -52,6 +52,7 @@ def test_dark_and_flat_from_a_file(pictures: Path, caplog: pytest.LogCaptureFixt
 
 
 @given(IMAGES, st.integers(0, 50), st.integers(51, 300))
+@settings(max_examples=40)
 def test_dark_and_flat_are_the_formula(frames: Any, dark: int, flat: int) -> None:
     parameters = {"dark": {"value": dark}, "flat": {"value": flat}}
     ran = run("dark_flat", parameters, frames)
@@ -92,6 +93,7 @@ def test_bad_pixels_get_a_value_or_their_neighbours_median(pictures: Path) -> No
 
 
 @given(IMAGES, st.data())
+@settings(max_examples=40)
 def test_a_mask_changes_nothing_but_bad_pixels(frames: Any, data: Any) -> None:
     _, height, width = frames.shape
     pixel = st.tuples(st.integers(0, width - 1), st.integers(0, height - 1))
@@ -109,6 +111,7 @@ def test_a_mask_changes_nothing_but_bad_pixels(frames: Any, data: Any) -> None:
 
 
 @given(IMAGES, st.integers(0, 100), st.integers(100, 255))
+@settings(max_examples=40)
 def test_a_threshold_is_where(frames: Any, low: int, high: int) -> None:
     ran = run("threshold", {"low": low, "high": high, "below": 1}, frames)
     np.testing.assert_array_equal(ran.stacked, np.where(frames < low, 1, np.minimum(frames, high)))
@@ -122,6 +125,7 @@ def test_a_threshold_keeps_not_a_number() -> None:
 
 
 @given(IMAGES, st.integers(1, 4), st.integers(1, 4), st.sampled_from(["sum", "mean"]))
+@settings(max_examples=40)
 def test_rebin_is_a_sum_of_blocks(frames: Any, down: int, across: int, by: str) -> None:
     count, height, width = frames.shape
     down, across = min(down, height), min(across, width)
@@ -141,6 +145,7 @@ def test_rebin_is_exact_at_full_scale() -> None:
 
 
 @given(IMAGES, st.permutations(["sum", "mean", "min", "max", "std"]))
+@settings(max_examples=40)
 def test_values_of_frames(frames: Any, of: list[str]) -> None:
     ran = run("frame_values", {"of": of}, frames)
     wide = frames.astype(float)
@@ -155,6 +160,7 @@ def test_a_sum_of_a_frame_is_exact() -> None:
 
 
 @given(IMAGES, st.integers(2, 5), st.sampled_from(["sum", "mean", "min", "max"]), st.sets(st.integers(0, 9)))
+@settings(max_examples=40)
 def test_n_frames_become_one(frames: Any, n: int, by: str, cuts: set[int]) -> None:
     ran = run("combine_frames", {"frames": n, "by": by}, frames, cuts=cuts)
     truth = [getattr(frames[i : i + n].astype(float), by)(axis=0) for i in range(0, len(frames), n)]
@@ -164,6 +170,7 @@ def test_n_frames_become_one(frames: Any, n: int, by: str, cuts: set[int]) -> No
 
 
 @given(st.sets(st.integers(0, 40), min_size=1), st.integers(2, 6), st.sampled_from(["give", "leave_out"]), st.data())
+@settings(max_examples=40)
 def test_groups_in_which_frames_are_missing(there: set[int], n: int, incomplete: str, data: Any) -> None:
     numbers, items = sorted(there), []
     while numbers:

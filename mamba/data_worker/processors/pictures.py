@@ -1,4 +1,4 @@
-"""What processors of images share: checks of what comes in, and images kept in HDF5 files."""
+"""Images that do not change during a run, such as a dark or a mask, and the HDF5 files they are kept in."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, model_validator
 
-from mamba.data_worker.nodes import Flow, NodeParameters
-from mamba.errors import DataError, GraphInvalid
+from mamba.data_worker.nodes import NodeParameters
+from mamba.errors import DataError
 
 
 def _be_absolute(path: Path) -> Path:
@@ -90,52 +90,3 @@ def _list_datasets(file: h5py.File) -> str:
     names: list[str] = []
     file.visititems(lambda name, item: names.append(f"/{name}") if isinstance(item, h5py.Dataset) else None)
     return ", ".join(names[:5]) + (", …" if len(names) > 5 else "") or "none"
-
-
-def take_flow(inputs: dict[str, Flow]) -> Flow:
-    """The flow of the only input."""
-    (flow,) = inputs.values()
-    return flow
-
-
-def check_images(node: str, flow: Flow) -> tuple[int, int]:
-    """Height and width of a flow of images of real numbers.
-
-    Raises:
-        GraphInvalid: it carries something else.
-    """
-    if len(flow.shape) != 2:
-        raise GraphInvalid(
-            f"node {node!r}: it takes images",
-            seen=f"shape {flow.shape}",
-            remedy="connect it to a node that gives images",
-        )
-    check_numbers(node, flow)
-    return flow.shape[0], flow.shape[1]
-
-
-def check_numbers(node: str, flow: Flow) -> None:
-    """See that a flow carries real numbers.
-
-    Raises:
-        GraphInvalid: it carries something else.
-    """
-    if np.dtype(flow.dtype).kind not in "uif":
-        raise GraphInvalid(f"node {node!r}: it takes real numbers", seen=flow.dtype)
-
-
-def check_fits(node: str, what: str, value: float, dtype: str) -> None:
-    """See that a number can be kept in a type without change.
-
-    Raises:
-        GraphInvalid: it cannot.
-    """
-    kind = np.dtype(dtype)
-    if kind.kind == "f":
-        return
-    limits = np.iinfo(kind)
-    if not (float(value).is_integer() and limits.min <= value <= limits.max):
-        raise GraphInvalid(
-            f"node {node!r}: {what} {value:g} does not fit the pixels' type {dtype}",
-            remedy=f"give a whole number from {limits.min} to {limits.max}",
-        )
