@@ -39,6 +39,9 @@ _OURS = {
     "expression": "mamba.data_worker.processors.expression:Expression",
     "hdf5": "mamba.data_worker.sinks.hdf5:Hdf5Sink",
     "zmq_republish": "mamba.data_worker.sinks.zmq_republish:ZmqRepublish",
+    "preview": "mamba.data_worker.sinks.preview:PreviewSink",
+    "feedback": "mamba.data_worker.sinks.feedback:FeedbackSink",
+    "documents": "mamba.data_worker.sinks.documents:DocumentsSink",
 }
 
 
