@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +23,7 @@ from mamba.data_worker.graph import NodeSpec, build_node
 from mamba.data_worker.nodes import Source
 from mamba.errors import GraphInvalid, StreamBroken
 from tests.support.event_server import DEVICE
-from tests.support.node_driver import drain, make_slot, open_source
+from tests.support.node_driver import JOB, drain, make_slot, open_source
 from tests.support.site_database import find_free_port
 from tests.support.tango_facility import Process
 
@@ -170,6 +171,11 @@ def test_nothing_for_a_while_is_none_and_stopping_twice_is_nothing(listen: Liste
     assert node.fill(make_slot(node), 0.01) is None
     node.stop()
     node.stop()
+
+
+def test_an_actor_that_takes_over_says_that_rows_have_no_numbers_any_more(server: Server) -> None:
+    with pytest.raises(StreamBroken, match="were lost with its actor"):
+        open_source("tango_events", {"device": server.name, "attribute": "value"}, replace(JOB, resume=True))
 
 
 @pytest.mark.parametrize(

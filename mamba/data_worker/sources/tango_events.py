@@ -77,9 +77,16 @@ class TangoEvents(Source):
         """Subscribe.
 
         Raises:
-            StreamBroken: no such device or attribute, of another kind than set, or without such events.
+            StreamBroken: no such device or attribute, of another kind than set, or without such events; or the actor
+                died, since nobody knows how many events went with it.
         """
         told = self.settings
+        if job.resume:
+            raise StreamBroken(
+                f"node {self.name!r}: events of {told.device}/{told.attribute} were lost with its actor",
+                seen="how many cannot be known, so that the rows after them have no numbers",
+                remedy="acquire again",
+            )
         self._arm, self._count, self._missed = job.arm, 0, False
         self._events: deque[NDArray[np.float64]] = deque()
         self._came = threading.Condition()
