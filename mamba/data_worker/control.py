@@ -247,11 +247,11 @@ class Armed:
 def arm(
     graph: Graph,
     *,
-    endpoint: str,
-    data_format: str,
     arm_id: int,
     frames: int,
     file: Path,
+    endpoint: str = "",
+    data_format: str = "",
     device: str = "",
     metadata: dict[str, Any] | None = None,
     end_detector: Callable[[], int | None] = lambda: None,
@@ -261,11 +261,11 @@ def arm(
 
     Args:
         graph: what to run.
-        endpoint: the camera's `DataEndpoint`.
-        data_format: the camera's `DataFormat`.
         arm_id: the camera's `ArmId`.
         frames: how many frames were asked for.
         file: the raw file; must not exist.
+        endpoint: the camera's `DataEndpoint`; without, the graph's sources are all of other kinds than `stream`.
+        data_format: the camera's `DataFormat`.
         device: name of the camera, for notices and the file.
         metadata: JSON-able facts about the run, kept in the file.
         end_detector: called from another thread when the graph failed: ends the detector and returns how many frames it
@@ -279,7 +279,9 @@ def arm(
         NodeFailed: a node does not come up.
     """
     job = Job(arm_id, frames, file.absolute(), device, graph.dump_yaml(), metadata or {})
-    detectors = {_find_stream(graph): Detector(endpoint, data_format), **(others or {})}
+    detectors = dict(others or {})
+    if endpoint:
+        detectors[_find_stream(graph)] = Detector(endpoint, data_format)
     armed = Armed(graph, job, detectors, end_detector)
     with _busy:
         try:
