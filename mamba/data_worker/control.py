@@ -17,11 +17,14 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from mamba.config import read_environment
+from mamba.data_worker.console_link import ConsoleReceiver
+from mamba.data_worker.console_notices import notice_takers
+from mamba.data_worker.feedback import Feedbacks
 from mamba.data_worker.graph import Graph, load_graph
 from mamba.data_worker.kinds import find_kind
 from mamba.data_worker.ledger import Account, DatasetInfo, Ledger, MissingRange
@@ -29,6 +32,7 @@ from mamba.data_worker.nodes import Job
 from mamba.data_worker.planning import Detector, plan_arm
 from mamba.data_worker.reports import load_error
 from mamba.data_worker.runner import Runner
+from mamba.data_worker.sinks.feedback import FeedbackSink
 from mamba.data_worker.sources.stream import StreamSource
 from mamba.data_worker.supervisor import Actions, Progress, Supervisor
 from mamba.errors import DataError, GraphInvalid, MambaError, NodeFailed
@@ -42,12 +46,16 @@ __all__ = [
     "MissingRange",
     "Progress",
     "arm",
+    "feedback",
     "load_graph",
     "shutdown_ray",
 ]
 
 _READY_S = 20.0
 _ABORT_S = 40.0
+
+feedback = Feedbacks()
+"""What `feedback` nodes say, by the node's name, whatever graph is armed."""
 
 _runner = Runner()
 _busy = threading.Lock()
@@ -59,11 +67,13 @@ class Armed:
     def __init__(
         self, graph: Graph, job: Job, detectors: dict[str, Detector], end_detector: Callable[[], int | None]
     ) -> None:
-        self.graph, self.job = graph, job
         self._replacing = threading.Lock()
         self._folder = _make_folder()
+        self._console = ConsoleReceiver(self._folder, {**feedback.takers(), **notice_takers()})
+        self._console.start()
+        self.graph, self.job = graph, replace(job, console=self._console.endpoint)
         try:
-            self._plan = plan_arm(graph, job, detectors, self._folder)
+            self._plan = plan_arm(graph, self.job, detectors, self._folder)
         except MambaError:
             self._remove_folder()
             raise
@@ -227,17 +237,21 @@ class Armed:
         self._publish_done()
 
     def _remove_folder(self) -> None:
+        self._console.close()
+        for spec in self.graph.nodes:
+            if issubclass(find_kind(spec.kind), FeedbackSink):
+                feedback[spec.name].end()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def arm(
     graph: Graph,
     *,
-    endpoint: str,
-    data_format: str,
     arm_id: int,
     frames: int,
     file: Path,
+    endpoint: str = "",
+    data_format: str = "",
     device: str = "",
     metadata: dict[str, Any] | None = None,
     end_detector: Callable[[], int | None] = lambda: None,
@@ -247,11 +261,11 @@ def arm(
 
     Args:
         graph: what to run.
-        endpoint: the camera's `DataEndpoint`.
-        data_format: the camera's `DataFormat`.
         arm_id: the camera's `ArmId`.
         frames: how many frames were asked for.
         file: the raw file; must not exist.
+        endpoint: the camera's `DataEndpoint`; without, the graph's sources are all of other kinds than `stream`.
+        data_format: the camera's `DataFormat`.
         device: name of the camera, for notices and the file.
         metadata: JSON-able facts about the run, kept in the file.
         end_detector: called from another thread when the graph failed: ends the detector and returns how many frames it
@@ -265,7 +279,9 @@ def arm(
         NodeFailed: a node does not come up.
     """
     job = Job(arm_id, frames, file.absolute(), device, graph.dump_yaml(), metadata or {})
-    detectors = {_find_stream(graph): Detector(endpoint, data_format), **(others or {})}
+    detectors = dict(others or {})
+    if endpoint:
+        detectors[_find_stream(graph)] = Detector(endpoint, data_format)
     armed = Armed(graph, job, detectors, end_detector)
     with _busy:
         try:

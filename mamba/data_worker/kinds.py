@@ -29,6 +29,7 @@ _OURS = {
     "frame_values": "mamba.data_worker.processors.frame_values:FrameValues",
     "combine_frames": "mamba.data_worker.processors.combine_frames:CombineFrames",
     "points": "mamba.data_worker.sources.points:PointsSource",
+    "tango_events": "mamba.data_worker.sources.tango_events:TangoEvents",
     "zmq_subscribe": "mamba.data_worker.sources.zmq_subscribe:ZmqSubscribe",
     "hdf5_replay": "mamba.data_worker.sources.hdf5_replay:Hdf5Replay",
     "dectris": "mamba.data_worker.sources.dectris.source:DectrisSource",
@@ -42,6 +43,9 @@ _OURS = {
     "expression": "mamba.data_worker.processors.expression:Expression",
     "hdf5": "mamba.data_worker.sinks.hdf5:Hdf5Sink",
     "zmq_republish": "mamba.data_worker.sinks.zmq_republish:ZmqRepublish",
+    "preview": "mamba.data_worker.sinks.preview:PreviewSink",
+    "feedback": "mamba.data_worker.sinks.feedback:FeedbackSink",
+    "documents": "mamba.data_worker.sinks.documents:DocumentsSink",
 }
 
 

@@ -147,6 +147,7 @@ class Job:
         device: name of the camera in the console.
         graph: the graph, as YAML.
         metadata: JSON-able facts about the run.
+        console: where sinks that show or tell something find the console (`console_link.ConsoleReceiver.endpoint`).
         resume: this arm had begun when the actor died; a sink goes on with the files it finds. What they hold and was
             not acknowledged may come again.
     """
@@ -157,6 +158,7 @@ class Job:
     device: str = ""
     graph: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
+    console: str = ""
     resume: bool = False
 
 

@@ -261,7 +261,10 @@ class StepLoop(NodeLoop):
 
     def _flush_in_time(self) -> None:
         now = time.monotonic()
-        if self._unsafe and (now - self._came > _IDLE_S or now - self._flushed > ACKNOWLEDGE_EVERY_S):
+        late = now - self._flushed > ACKNOWLEDGE_EVERY_S
+        # a sink that keeps nothing may hold something back all the same, such as the newest picture
+        shows = isinstance(self.node, Sink) and not self._keeps
+        if (shows and late) or (self._unsafe and (late or now - self._came > _IDLE_S)):
             self._make_safe()
 
     def _make_safe(self) -> None:

@@ -32,7 +32,7 @@ from tests.support.dectris_simulator import (
     make_start,
     pack,
 )
-from tests.support.node_driver import drain, open_source
+from tests.support.node_driver import JOB, drain, open_source
 
 Connect = Callable[..., tuple[Detector, Source]]
 
@@ -191,6 +191,23 @@ def test_a_channel_that_is_not_sent_is_named_with_those_that_are(connect: Connec
     detector.send(START)
     with pytest.raises(StreamBroken, match=r"without channel 'threshold_2'\n  seen: channels: threshold_1"):
         drain(node)
+
+
+def test_an_actor_that_takes_over_goes_on_in_the_middle_of_the_series() -> None:
+    series = Series(frames=8)
+    with Detector() as detector:
+        node = open_source(
+            "dectris",
+            {"endpoint": detector.endpoint, "height": 32, "width": 48, "dtype": "uint16"},
+            replace(JOB, frames=10, resume=True),
+        )
+        try:
+            detector.send(*(make_image_message(series, number) for number in range(5, 8)), make_end(series))
+            numbers, _, end = drain(node)
+        finally:
+            node.stop()
+    assert numbers == [5, 6, 7]
+    assert end == End(3, 10)
 
 
 def test_a_detector_that_goes_in_the_middle_of_a_series_breaks_the_stream_after_what_it_sent() -> None:

@@ -15,7 +15,10 @@ import pytest
 
 from mamba.data_worker import control, supervisor
 from mamba.data_worker.control import Armed, arm
+from mamba.data_worker.feedback import Row
+from mamba.data_worker.graph import parse_graph
 from mamba.data_worker.ledger import Ledger
+from mamba.data_worker.sinks.preview import make_small
 from mamba.errors import DataError, DiskFull, GraphInvalid, NodeFailed, StreamBroken
 from mamba.wire import notices
 from tests.data_worker.conftest import REGIONS, Start, make_graph
@@ -266,3 +269,45 @@ def test_all_of_ray_killed_ends_the_run_and_the_next_graph_starts_it_anew(start:
         time.sleep(0.05)  # between looks
     feeder, armed = start(frames=40, file=tmp_path / "next.h5")
     assert armed.wait(20).written == 40
+
+
+def test_a_graph_shows_feeds_back_and_tells(start: Start) -> None:
+    graph = make_graph().dump()
+    graph["nodes"] += [
+        {"name": "steer", "kind": "feedback", "group": "console"},
+        {"name": "look", "kind": "preview", "group": "console", "parameters": {"pixels": 384}},
+        {"name": "tell", "kind": "documents", "group": "console"},
+    ]
+    graph["edges"] += [
+        {"from": "region_sums", "to": "steer"},
+        {"from": "camera", "to": "look", "policy": "latest"},
+        {"from": "region_sums", "to": "tell"},
+    ]
+    rows: list[Row] = []
+    heard: list[dict[str, Any]] = []
+    leave, detach = control.feedback["steer"].subscribe(rows.append), notices.attach(heard.append)
+    never = control.feedback["steer"].at(1000)
+    try:
+        feeder, armed = start(parse_graph(graph), frames=60)
+        ledger = armed.wait(20)
+    finally:
+        leave()
+        detach()
+    assert ledger.written == 60
+    assert [row.number for row in rows] == list(range(60))
+    assert [row.values.tolist() for row in rows] == [
+        [
+            int(make_frame(n, feeder.feed.shape)[: r["height"] + r["y"]][r["y"] :, r["x"] : r["x"] + r["width"]].sum())
+            for r in REGIONS
+        ]
+        for n in range(60)
+    ]
+    shown = [notice for notice in heard if notice["typ"] == "mdw/preview"]
+    assert shown[-1]["number"] == 59
+    assert np.array_equal(shown[-1]["image"], make_small(make_frame(59, (32, 48)), 384, "max")[0])
+    documents = [(notice["name"], notice["doc"]) for notice in heard if notice["typ"] == "mdw/document"]
+    assert [documents[0][0], documents[1][0], documents[-1][0]] == ["start", "descriptor", "stop"]
+    assert [n for name, doc in documents if name == "event_page" for n in doc["seq_num"]] == list(range(1, 61))
+    assert documents[-1][1]["exit_status"] == "success"
+    assert heard[-1]["typ"] == "mdw/done"
+    assert isinstance(never.exception(0), NodeFailed)

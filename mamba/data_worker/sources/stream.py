@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mamba.data_worker.frame import Block
 from mamba.data_worker.nodes import Flow, Item, Node
-from mamba.errors import StreamBroken
+from mamba.errors import GraphInvalid, StreamBroken
 
 
 class StreamSource(Node):
@@ -14,6 +14,11 @@ class StreamSource(Node):
 
     def plan(self, inputs: dict[str, Flow]) -> Flow:
         """What the detector sends goes out as it is."""
+        if "detector" not in inputs:
+            raise GraphInvalid(
+                f"node {self.name!r}: no detector sends to it",
+                remedy="arm the graph with the camera's DataEndpoint and DataFormat, or use another kind of source",
+            )
         return inputs["detector"]
 
     def process(self, item: Item) -> None:

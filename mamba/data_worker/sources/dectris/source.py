@@ -83,7 +83,7 @@ class DectrisSource(Source):
         Raises:
             StreamBroken: nobody is there.
         """
-        self._arm = job.arm
+        self._job, self._arm = job, job.arm
         self._start: SeriesStart | None = None
         self._next = 0
         self._pending: Image | SeriesEnd | None = None
@@ -135,12 +135,18 @@ class DectrisSource(Source):
             message = self._read(parts)
             if isinstance(message, SeriesStart):
                 self._begin(message)
-            elif self._start is None:
-                self._skipped += 1
-            else:
-                self._check(message, self._start)
+            elif self._is_ours(message):
+                self._check(message)
                 return message
+            else:
+                self._skipped += 1
         return None
+
+    def _is_ours(self, message: Image | SeriesEnd) -> bool:
+        if self._start is None and self._job.resume and self.settings.series in (0, message.series):
+            # the actor before this one had the start message, and what it pulled last is lost
+            self._start = SeriesStart(message.series, self._job.frames)
+        return self._start is not None
 
     def _read(self, parts: list[Part]) -> Message:
         try:
@@ -192,8 +198,9 @@ class DectrisSource(Source):
             "the detector was armed anew meanwhile; arm both again",
         )
 
-    def _check(self, message: Image | SeriesEnd, start: SeriesStart) -> None:
-        if message.series != start.series:
+    def _check(self, message: Image | SeriesEnd) -> None:
+        assert self._start is not None
+        if message.series != self._start.series:
             self._refuse_series(message.series)
         if isinstance(message, Image):
             if message.number < self._next:

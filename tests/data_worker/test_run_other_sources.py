@@ -1,0 +1,135 @@
+"""Whole graphs on Ray whose frames come from elsewhere than a camera of ours."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from mamba.data_worker.control import Armed, arm, feedback
+from mamba.data_worker.feedback import Row
+from mamba.data_worker.graph import Graph, parse_graph
+from mamba.errors import GraphInvalid, StreamBroken
+from tests.data_worker.conftest import REGIONS
+from tests.support.dectris_simulator import make_image
+from tests.support.fly_controller import make_points
+
+_ROOT = Path(__file__).parents[2]
+
+
+class Program:
+    """A simulator in a process of its own; tells a JSON line when it is ready."""
+
+    def __init__(self, module: str, *options: str) -> None:
+        command = [sys.executable, "-m", f"tests.support.{module}", *options]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=_ROOT)
+        assert self.process.stdout is not None
+        self.said: dict[str, Any] = json.loads(self.process.stdout.readline())
+
+    def __enter__(self) -> Program:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.process.communicate("\n", timeout=10)
+        finally:
+            self.process.kill()
+
+
+Begin = Callable[..., Armed]
+
+
+@pytest.fixture
+def begin(ray_once: None, tmp_path: Path) -> Iterator[Begin]:
+    """Arm a graph: `begin(graph, frames=…)`."""
+    with ExitStack() as stack:
+
+        def arm_it(graph: Graph, frames: int) -> Armed:
+            armed = arm(graph, arm_id=4, frames=frames, file=tmp_path / "raw.h5", device="D.eiger")
+            stack.callback(armed.close)
+            return armed
+
+        yield arm_it
+
+
+def make_graph(source: dict[str, Any], *others: dict[str, Any], edges: list[tuple[str, str]]) -> Graph:
+    """A source, a file, others."""
+    nodes = [{"name": "source", **source}, {"name": "file", "kind": "hdf5", "parameters": {"spare_mib": 1}}, *others]
+    return parse_graph({"name": "test", "nodes": nodes, "edges": [{"from": a, "to": b} for a, b in edges]})
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_a_dectris_detector_goes_to_the_file_with_its_sums_and_what_it_lost_is_named(
+    begin: Begin, version: str
+) -> None:
+    options = ("--version", version, "--frames", "400", "--size", "32", "48", "--skip", "17", "18", "399")
+    rows: list[Row] = []
+    with Program("dectris_simulator", *options) as detector:
+        parameters = {"endpoint": detector.said["endpoint"], "height": 32, "width": 48, "dtype": "uint16"}
+        graph = make_graph(
+            {"kind": "dectris", "parameters": parameters, "group": "intake"},
+            {"name": "sums", "kind": "region_sums", "parameters": {"regions": REGIONS}, "group": "intake"},
+            {"name": "steer", "kind": "feedback", "group": "intake"},
+            edges=[("source", "file"), ("source", "sums"), ("sums", "file"), ("sums", "steer")],
+        )
+        leave = feedback["steer"].subscribe(rows.append)
+        try:
+            ledger = begin(graph, frames=400).wait(60)
+        finally:
+            leave()
+    assert (ledger.produced, ledger.written) == (400, 397)
+    assert [(gap.first, gap.last, gap.reason) for gap in ledger.missing] == [
+        (17, 18, "not sent"),
+        (399, 399, "not sent"),
+    ]
+    with h5py.File(ledger.files[0]) as file:
+        numbers = file["entry/data/frame_number"][:].tolist()
+        assert sorted(numbers) == [n for n in range(399) if n not in (17, 18)]
+        for row, number in enumerate(numbers):
+            assert np.array_equal(file["entry/data/frames"][row], make_image(number, (32, 48)))
+    assert [row.number for row in rows] == sorted(numbers)
+
+
+def test_a_detector_of_another_size_ends_the_run_with_both_sizes(begin: Begin) -> None:
+    with Program("dectris_simulator", "--frames", "5", "--size", "32", "48") as detector:
+        parameters = {"endpoint": detector.said["endpoint"], "height": 32, "width": 50, "dtype": "uint16"}
+        armed = begin(make_graph({"kind": "dectris", "parameters": parameters}, edges=[("source", "file")]), frames=5)
+        with pytest.raises(StreamBroken, match=r"shape \(32, 48\)\n  seen: \(32, 50\) is set"):
+            armed.wait(60)
+
+
+def test_points_of_a_fly_controller_are_fed_back(begin: Begin, tmp_path: Path) -> None:
+    names = [f"c{at}" for at in range(10)]
+    path = tmp_path / "frames.h5"
+    with h5py.File(path, "w") as file:
+        file["entry/data/frames"] = np.zeros((3, 8, 8), np.uint16)
+    came = []
+    with Program("fly_controller", "--points", "20000", "--block", "1000") as controller:
+        told = {**controller.said, "columns": names}
+        graph = make_graph(
+            {"kind": "hdf5_replay", "parameters": {"file": str(path)}},
+            {"name": "fly", "kind": "points", "parameters": told},
+            {"name": "steer", "kind": "feedback"},
+            edges=[("source", "file"), ("fly", "steer")],
+        )
+        leave = feedback["steer"].subscribe(came.append)
+        try:
+            ledger = begin(graph, frames=3).wait(60)
+        finally:
+            leave()
+    assert ledger.written == 3
+    assert [row.number for row in came] == list(range(20_000))
+    assert np.array_equal(came[-1].values, make_points(999, 1, 10)[0])
+
+
+def test_a_camera_that_was_not_given_is_told(begin: Begin) -> None:
+    with pytest.raises(GraphInvalid, match="node 'source': no detector sends to it"):
+        begin(make_graph({"kind": "stream"}, edges=[("source", "file")]), frames=1)
