@@ -245,12 +245,12 @@ def test_a_graph_is_stopped_by_whoever_asks(camera):
     used.start(frames=3000, period_s=0.005)
     with pytest.raises(DataError, match=r"D.camera is running"):
         graph(camera).start(frames=5)
-    wait_until(lambda: used.status().written > 5)
+    wait_until(lambda: used.status().written > 5, what="frames")
     ledger = graph(camera).stop()
     assert 5 < ledger.written == ledger.produced < 3000
     used.arm(frames=3)
     assert graph(camera).stop() is None
-    wait_until(lambda: camera.state == "ON")
+    wait_until(lambda: camera.state == "ON", what="the camera at rest")
 
 
 def test_a_graph_that_does_not_fit_is_not_used(camera, tmp_path):
