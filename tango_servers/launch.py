@@ -34,10 +34,16 @@ def get_truth() -> TruthRecord:
     return _Process.truth
 
 
+def find_runtime_directory() -> Path | None:
+    """The runtime directory of the facility that started this server; None where none did."""
+    runtime = os.environ.get("MAMBA_RUNTIME_DIR")
+    return Path(runtime) if runtime else None
+
+
 def find_stream_directory() -> Path | None:
     """Where data streams put their sockets; None for a temporary folder."""
-    runtime = os.environ.get("MAMBA_RUNTIME_DIR")
-    folder = Path(runtime) / "mdw" if runtime else None
+    runtime = find_runtime_directory()
+    folder = runtime / "mdw" if runtime else None
     return folder if folder is not None and folder.is_dir() else None
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mamba.data_worker.edge_flows import EdgeFlow, describe_flow
-from mamba.data_worker.graph import EdgeSpec, Graph, build_node
+from mamba.data_worker.graph import Graph, build_node
 from mamba.data_worker.layout import Layout, Route, lay_out
 from mamba.errors import FacilityError
 
@@ -21,7 +21,7 @@ GROUPS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#0072b2", "#d5
 """Okabe and Ito 2008: told apart by everybody."""
 
 _WIDE, _HIGH = 1.9, 0.74
-_STEP_X, _STEP_Y = 3.3, 1.16
+_STEP_X, _STEP_Y = 3.2, 1.22
 _MARGIN, _TITLE, _LEGEND = 0.45, 0.62, 0.85
 
 
@@ -31,7 +31,7 @@ def draw(graph: Graph, out: Path, flows: Sequence[EdgeFlow] | None = None) -> No
     Args:
         graph: what to draw.
         out: the file, replaced if it is there.
-        flows: what runs along the edges, written beside them; None: not known.
+        flows: what runs along the edges, written below the nodes that give it; None: not known.
 
     Raises:
         FacilityError: matplotlib is not installed.
@@ -57,12 +57,12 @@ def draw(graph: Graph, out: Path, flows: Sequence[EdgeFlow] | None = None) -> No
         axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height), aspect="equal")
         axes.set_axis_off()
         places = _Places(layout, height)
-        texts = _write_flows(flows)
         for route in layout.routes:
-            _draw_edge(axes, places, route, texts.get(_identify(route.edge), ""))
+            _draw_edge(axes, places, route)
         colors = _choose_colors(graph)
         for node in graph.nodes:
             _draw_node(axes, places, graph, node.name, colors)
+        _write_flows(axes, places, flows or ())
         _draw_title(axes, graph, height)
         _draw_legend(axes, graph, width)
         figure.savefig(out, dpi=160, metadata={"Title": graph.name})
@@ -101,14 +101,17 @@ def _spread(at: int, count: int) -> float:
     return ((count - 1) / 2 - at) * step
 
 
-def _identify(edge: EdgeSpec) -> tuple[str, str]:
-    return edge.origin, edge.to
-
-
-def _write_flows(flows: Sequence[EdgeFlow] | None) -> dict[tuple[str, str], str]:
-    return {
-        _identify(each.edge): f"{describe_flow(each.flow)}\n{_write_rate(each.bytes_per_s)}" for each in flows or ()
-    }
+def _write_flows(axes: Any, places: _Places, flows: Sequence[EdgeFlow]) -> None:
+    """Below each node what it gives: the same to all that take it."""
+    lines: dict[str, dict[str, str]] = {}
+    for each in flows:
+        output = f"{each.edge.output}: " if each.edge.output else ""
+        text = f"{output}{describe_flow(each.flow)}   {_write_rate(each.bytes_per_s)}"
+        lines.setdefault(each.edge.node, {})[each.edge.output] = text
+    for name, texts in lines.items():
+        x, y = places.node(name)
+        where = (x - _WIDE / 2 + 0.03, y - _HIGH / 2 - 0.06)
+        axes.text(*where, "\n".join(texts.values()), fontsize=6.6, color=MUTED, va="top", linespacing=1.25, zorder=3)
 
 
 def _write_rate(bytes_per_s: float) -> str:
@@ -123,7 +126,7 @@ def _choose_colors(graph: Graph) -> dict[str, str]:
     return {group: GROUPS[number % len(GROUPS)] for number, group in enumerate(groups)}
 
 
-def _draw_edge(axes: Any, places: _Places, route: Route, text: str) -> None:
+def _draw_edge(axes: Any, places: _Places, route: Route) -> None:
     from matplotlib.patches import FancyArrowPatch, PathPatch
     from matplotlib.path import Path as Curve
 
@@ -145,23 +148,21 @@ def _draw_edge(axes: Any, places: _Places, route: Route, text: str) -> None:
         (end[0] - 0.13, end[1]), end, arrowstyle="-|>", mutation_scale=11, color=color, lw=0, zorder=2
     )
     axes.add_patch(head)
-    _label_edge(axes, route, points, text, color)
+    _label_edge(axes, route, points, color)
 
 
-def _label_edge(axes: Any, route: Route, points: list[tuple[float, float]], text: str, color: str) -> None:
+def _label_edge(axes: Any, route: Route, points: list[tuple[float, float]], color: str) -> None:
+    """Which output it leaves by, near its beginning, and what the reader calls it, in a gap of its last part."""
     edge = route.edge
-    words = [f".{edge.output}" if edge.output else "", f"as {edge.label}" if edge.label else "", text]
-    label = "\n".join(word for word in words if word)
-    if not label:
-        return
-    # beside the last part, where every edge has a row of its own; two ends of one row meet nowhere else
-    (x0, y0), (x1, y1) = points[-2:]
-    start = x0 if len(points) == 2 else x0 + _WIDE / 2
-    side = (start + x1) / 2, (y0 + y1) / 2
-    axes.text(
-        *side, label, fontsize=6.6, color=color if edge.policy != "wait" else MUTED, ha="center", va="center",
-        linespacing=1.25, zorder=3, bbox={"boxstyle": "round,pad=0.22", "fc": "white", "ec": "none", "alpha": 0.93},
-    )  # fmt: skip
+    if edge.output:
+        x, y = points[0]
+        axes.text(x + 0.08, y + 0.035, edge.output, fontsize=6.6, color=color, va="bottom", zorder=3)
+    if edge.label:
+        (x0, y0), (x1, y1) = points[-2:]
+        start = x0 if len(points) == 2 else x0 + _WIDE / 2
+        box = {"boxstyle": "round,pad=0.25", "fc": "white", "ec": "none"}
+        place = ((start + x1) / 2, (y0 + y1) / 2)
+        axes.text(*place, f"as {edge.label}", fontsize=6.6, color=color, ha="center", va="center", zorder=3, bbox=box)
 
 
 def _draw_node(axes: Any, places: _Places, graph: Graph, name: str, colors: dict[str, str]) -> None:

@@ -59,9 +59,9 @@ def list_edge_flows(graph: Graph, detectors: dict[str, Flow], rate: float) -> li
 
 
 def describe_flow(flow: Flow) -> str:
-    """`2048 × 2048 uint16`, `4 columns uint64`, `one float64`; for people."""
+    """`2048 × 2048 uint16`, `4 columns uint64`, `one float64`: what each row is; for people."""
     shape = " × ".join(str(length) for length in flow.shape)
     if flow.columns:
-        shape = f"{len(flow.columns)} columns"
+        shape = f"{len(flow.columns)} column{'' if len(flow.columns) == 1 else 's'}"
     each = f" per {flow.every} frames" if flow.every > 1 else ""
     return f"{shape or 'one'} {flow.dtype}{each}"

@@ -304,6 +304,23 @@ def _check_edges(graph: Graph, built: dict[str, Node]) -> None:
         _check_output(at, edge, built[edge.node].outputs)
         if built[edge.to].inputs == (0, 0):
             raise _Problem(("edges", at, "to"), f"{edge.to!r} is a source: it takes no input", "take this edge out")
+        _check_policy(at, edge, built[edge.to])
+
+
+def _check_policy(at: int, edge: EdgeSpec, reader: Node) -> None:
+    where = ("edges", at, "policy")
+    if edge.policy not in reader.policies:
+        allowed = " or ".join(reader.policies)
+        what = f"edge {edge.origin} → {edge.to}: policy {edge.policy!r} makes no sense here"
+        raise _Problem(where, what, f"write policy: {allowed}", _explain_policies(reader))
+    if edge.policy == "latest" and reader.remembers:
+        what = f"edge {edge.origin} → {edge.to}: 'latest' would leave most rows out of what it sums up"
+        raise _Problem(where, what, "write policy: wait, or drop where it may skip rows when it is behind")
+
+
+def _explain_policies(reader: Node) -> str:
+    kind = type(reader).__name__
+    return f"{kind} must not hold up the detector" if "wait" not in reader.policies else f"{kind} must see every row"
 
 
 def _check_output(at: int, edge: EdgeSpec, outputs: tuple[str, ...]) -> None:

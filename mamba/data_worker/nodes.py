@@ -171,6 +171,8 @@ class Node:
         outputs: names of its outputs; one output needs no name. With () it is a sink.
         joins: `process` gets the same frame numbers of all inputs at once; a number that one input lost is left out.
         remembers: what it gives depends on earlier items. When its actor dies, it begins anew.
+        policies: of the edges into it that make sense. What must see every row, such as a list of documents, takes
+            ("wait",); what must not hold anybody up, such as a screen, ("drop", "latest").
     """
 
     takes: ClassVar[type[NodeParameters]] = NodeParameters
@@ -178,6 +180,7 @@ class Node:
     outputs: ClassVar[tuple[str, ...]] = ("out",)
     joins: ClassVar[bool] = False
     remembers: ClassVar[bool] = False
+    policies: ClassVar[tuple[str, ...]] = ("wait", "drop", "latest")
 
     def __init__(self, name: str, parameters: NodeParameters) -> None:
         self.name, self.parameters = name, parameters

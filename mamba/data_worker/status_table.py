@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from rich import box
 from rich.console import Console, Group
@@ -14,7 +14,15 @@ from rich.text import Text
 
 from mamba.data_worker.meters import NodeProgress
 
-_WIDE = 132
+_WIDE, _FULL = 132, 120
+_Justify = Literal["left", "right"]
+_COLUMNS: tuple[tuple[str, _Justify, bool], ...] = (
+    ("node", "left", True), ("kind", "left", False), ("actor", "left", False), ("state", "left", True),
+    ("rows", "right", True), ("rows/s", "right", True), ("MB/s", "right", True), ("queue", "right", True),
+    ("credits", "right", False), ("dropped", "right", True), ("lag", "right", True), ("CPU", "right", True),
+    ("memory", "right", False),
+)  # fmt: skip
+"""Title, side, and whether a narrow screen has it, too."""
 _STYLES = {"failed": "bold red", "replaced": "yellow", "ended": "dim", "running": "green"}
 
 
@@ -67,13 +75,13 @@ class GraphStatus:
         return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")
 
 
-def make_table(statuses: Sequence[GraphStatus]) -> Group:
-    """All of them, one below the other, for rich."""
+def make_table(statuses: Sequence[GraphStatus], width: int = _WIDE) -> Group:
+    """All of them, one below the other, for rich; a screen narrower than a full table gets fewer columns."""
     parts: list[Any] = []
     for status in statuses:
         parts.append(_write_headline(status))
         if status.nodes:
-            parts.append(_make_node_table(status.nodes))
+            parts.append(_make_node_table(status.nodes, full=width >= _FULL))
     return Group(*(parts or [Text("No detector has a graph.")]))
 
 
@@ -92,29 +100,33 @@ def _write_headline(status: GraphStatus) -> Text:
     return line
 
 
-def _make_node_table(nodes: Sequence[NodeProgress]) -> Table:
+def _make_node_table(nodes: Sequence[NodeProgress], *, full: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("node", "kind", "actor", "state"):
-        table.add_column(title, no_wrap=True)
-    for title in ("rows", "rows/s", "MB/s", "queue", "credits", "dropped", "lag", "CPU", "memory"):
-        table.add_column(title, justify="right", no_wrap=True)
+    columns = [(title, justify) for title, justify, always in _COLUMNS if full or always]
+    for title, justify in columns:
+        table.add_column(title, justify=justify, no_wrap=True)
     for node in nodes:
-        table.add_row(
-            node.name,
-            node.kind,
-            node.group,
-            Text(node.state, _STYLES.get(node.state, "")),
-            f"{node.rows:,}",
-            f"{node.rows_per_s:,.0f}",
-            _write_megabytes(node.bytes_per_s),
-            str(node.queued),
-            str(node.credits),
-            Text(f"{node.dropped:,}", "yellow" if node.dropped else ""),
-            f"{node.lag_s * 1000:,.0f} ms" if node.lag_s < 10 else f"{node.lag_s:,.0f} s",
-            f"{node.cpu_percent:.0f} %",
-            f"{node.memory_bytes / 1e6:,.0f} MB",
-        )
+        cells = _write_cells(node)
+        table.add_row(*(cells[title] for title, _ in columns))
     return table
+
+
+def _write_cells(node: NodeProgress) -> dict[str, str | Text]:
+    return {
+        "node": node.name,
+        "kind": node.kind,
+        "actor": node.group,
+        "state": Text(node.state, _STYLES.get(node.state, "")),
+        "rows": f"{node.rows:,}",
+        "rows/s": f"{node.rows_per_s:,.0f}",
+        "MB/s": _write_megabytes(node.bytes_per_s),
+        "queue": str(node.queued),
+        "credits": str(node.credits),
+        "dropped": Text(f"{node.dropped:,}", "yellow" if node.dropped else ""),
+        "lag": f"{node.lag_s * 1000:,.0f} ms" if node.lag_s < 10 else f"{node.lag_s:,.0f} s",
+        "CPU": f"{node.cpu_percent:.0f} %",
+        "memory": f"{node.memory_bytes / 1e6:,.0f} MB",
+    }
 
 
 def _write_megabytes(bytes_per_s: float) -> str:

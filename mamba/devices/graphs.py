@@ -225,7 +225,8 @@ def describe_graph(camera: Camera) -> GraphStatus:
         except MambaError as error:
             return GraphStatus(source.stem if source else "", **{**place, "error": str(error)}, state="failed")
         return GraphStatus(name, **place, state="failed" if camera.failure else "idle")
-    at = armed.progress()
+    at, ledger = armed.progress(), armed.ledger
+    lost = at.missing if ledger is None else sum(gap.last - gap.first + 1 for gap in ledger.missing)
     return GraphStatus(
         armed.graph.name,
         **place,
@@ -234,8 +235,8 @@ def describe_graph(camera: Camera) -> GraphStatus:
         frames=at.frames,
         produced=at.produced,
         written=at.written,
-        missing=at.missing,
-        frames_per_s=armed.ledger.frames_per_s if armed.ledger is not None else at.frames_per_s,
+        missing=lost,
+        frames_per_s=at.frames_per_s if ledger is None else ledger.frames_per_s,
         file=str(armed.job.file),
         nodes=at.nodes,
     )

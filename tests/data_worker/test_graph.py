@@ -103,6 +103,48 @@ def test_a_cycle_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         parse_graph(graph, source="G")
 
 
+class Remembering(Turned):
+    """Such as a running mean."""
+
+    remembers = True
+
+
+class Every(Turned):
+    """Such as a list of documents."""
+
+    policies = ("wait",)
+
+
+class Screen(Turned):
+    """Such as a preview."""
+
+    policies = ("drop", "latest")
+
+
+@pytest.mark.parametrize(
+    ("kind", "policy", "says"),
+    [
+        ("Remembering", "latest", "'latest' would leave most rows out of what it sums up\n  do:   write policy: wait"),
+        ("Every", "drop", "policy 'drop' makes no sense here\n  seen: Every must see every row\n  do:   .*: wait$"),
+        (
+            "Screen",
+            "wait",
+            "policy 'wait' makes no sense here\n  seen: Screen must not .*\n  do:   .*: drop or latest$",
+        ),
+    ],
+)
+def test_a_policy_that_makes_no_sense_is_refused_at_its_line(
+    monkeypatch: pytest.MonkeyPatch, kind: str, policy: str, says: str
+) -> None:
+    monkeypatch.setitem(kinds._OURS, "odd", f"{__name__}:{kind}")
+    text = REGIONS.read_text().replace("edges:\n", "  - {name: odd, kind: odd}\nedges:\n")
+    text += f"  - {{from: camera, to: odd, policy: {policy}}}\n  - {{from: odd, to: file}}\n"
+    line = 1 + text.splitlines().index(f"  - {{from: camera, to: odd, policy: {policy}}}")
+    with pytest.raises(GraphInvalid, match=f"^graph line {line}: edge camera → odd: {says}"):
+        parse_graph(text)
+    parse_graph(text.replace(f"policy: {policy}", f"policy: {'latest' if kind == 'Screen' else 'wait'}"))
+
+
 def test_nothing_comes_out_of_a_sink() -> None:
     graph = raw()
     graph["edges"].append({"from": "file", "to": "region_sums"})

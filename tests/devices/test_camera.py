@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,14 +10,18 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import yaml
 from bluesky import plan_stubs as bps
 from bluesky import protocols
 from bluesky.plans import count
 from event_model import DocumentNames, schema_validators
 
+from mamba.console.services import Services
+from mamba.data_worker.building import node
 from mamba.data_worker.control import shutdown_ray
-from mamba.devices import Camera, FrameSettings
-from mamba.errors import BadValue, DeviceFault, GraphInvalid, MambaError, StreamBroken
+from mamba.data_worker.status_table import GraphStatus
+from mamba.devices import Camera, FrameSettings, graph
+from mamba.errors import BadValue, DataError, DeviceFault, GraphInvalid, MambaError, StreamBroken, UnknownDevice
 from tango_servers.camera.model import render_frame
 from tests.support.tango_facility import TangoFacility, running_facility, wait_until
 
@@ -194,3 +199,95 @@ def test_a_graph_that_cannot_be_used_leaves_the_camera_at_rest(camera):
     with pytest.raises(GraphInvalid):
         camera.kickoff().wait(40)
     assert camera.state == "ON"
+
+
+HALVES = """
+name: halves
+nodes:
+  - {name: camera, kind: stream, group: all}
+  - {name: left, kind: region_sums, group: all, parameters: {regions: [{name: a, x: 0, y: 0, width: 48, height: 64}]}}
+  - {name: file, kind: hdf5, group: all}
+edges:
+  - {from: camera, to: left}
+  - {from: left, to: file}
+  - {from: camera, to: file}
+"""
+
+
+def test_a_graph_is_used_armed_started_and_watched(camera, tmp_path):
+    file = tmp_path / "halves.yaml"
+    file.write_text(HALVES)
+    looked_at = graph(file)
+    assert "used by no detector" in repr(looked_at)
+    with pytest.raises(DataError, match="no detector uses it"):
+        looked_at.start(frames=3)
+    used = looked_at.use(camera)
+    assert camera.graph == file
+    assert used.status().state == "idle"
+    with pytest.raises(DataError, match=r"nothing of D.camera is armed"):
+        used.start()
+    used.arm(frames=40, period_s=0.002)
+    assert used.status().state == "armed"
+    assert camera.state == "STANDBY"
+    assert used.start().wait(40).written == 40
+    status = graph(camera).status()
+    assert (status.state, status.frames, status.written, status.missing, status.error) == ("done", 40, 40, 0, "")
+    assert {node.name: node.rows for node in status.nodes if node.name != "file"} == {"camera": 40, "left": 40}
+    assert GraphStatus.load(json.loads(json.dumps(status.as_data()))) == status
+    assert "halves of D.camera: done, arm" in repr(status)
+    with h5py.File(status.file) as h5:
+        assert h5["/entry/data/left"].shape == (40, 1)
+
+
+def test_a_graph_is_stopped_by_whoever_asks(camera):
+    used = graph(camera)
+    assert used.stop() is None
+    used.start(frames=3000, period_s=0.005)
+    with pytest.raises(DataError, match=r"D.camera is running"):
+        graph(camera).start(frames=5)
+    wait_until(lambda: used.status().written > 5, what="frames")
+    ledger = graph(camera).stop()
+    assert 5 < ledger.written == ledger.produced < 3000
+    used.arm(frames=3)
+    assert graph(camera).stop() is None
+    wait_until(lambda: camera.state == "ON", what="the camera at rest")
+
+
+def test_a_graph_that_does_not_fit_is_not_used(camera, tmp_path):
+    before, file = camera.graph, tmp_path / "halves.yaml"
+    file.write_text(HALVES.replace("width: 48", "width: 480"))
+    with pytest.raises(GraphInvalid, match=r"halves.yaml line 5: node 'left': region 'a' reaches beyond the frame"):
+        graph(file, camera)
+    assert camera.graph == before
+    with pytest.raises(BadValue, match="is no camera"):
+        graph(before).use("D.camera")
+    built = node("stream", name="camera") >> node("hdf5", name="file")
+    assert graph(built, camera).start(frames=5).wait(40).written == 5
+
+
+def test_windows_ask_about_graphs(camera, tmp_path):
+    services = Services(lambda: {"M": {}, "D": {"camera": camera}})
+    try:
+        assert services.call("graph/status", {}) == services.call("graph/status", {"path": "D.camera"})
+        (listed,) = services.call("graph/list", {})
+        assert (listed["device"], listed["graph"], listed["state"]) == ("D.camera", "small", "idle")
+        described = services.call("graph/describe", {})
+        assert [each["name"] for each in described["nodes"]] == ["camera", "file"]
+        answer = services.call("graph/validate", {"graph": HALVES, "path": "D.camera", "rate": 10})
+        assert answer["valid"]
+        assert answer["edges"][2] == {
+            "from": "camera", "to": "file", "shape": list(SHAPE), "dtype": "uint16", "rows_per_s": 10.0,
+            "bytes_per_s": 10.0 * 2 * SHAPE[0] * SHAPE[1],
+        }  # fmt: skip
+        wrong = yaml.safe_load(HALVES.replace("width: 48", "width: 480"))
+        answer = services.call("graph/validate", {"graph": wrong, "path": "D.camera"})
+        assert (answer["valid"], answer["location"]) == (False, ["nodes", 1])
+        assert "reaches beyond the frame" in answer["error"]
+        assert services.call("graph/validate", {"graph": wrong})["valid"], "without a camera shapes are not known"
+        answer = services.call("graph/validate", {"graph": HALVES.replace("hdf5", "hdf")})
+        assert answer["location"] == ["nodes", 2, "kind"]
+        assert {"stream", "region_sums", "hdf5"} <= {page["kind"] for page in services.call("graph/kinds", {})}
+        with pytest.raises(UnknownDevice, match=r"D.other: has no graph"):
+            services.call("graph/status", {"path": "D.other"})
+    finally:
+        services.close()

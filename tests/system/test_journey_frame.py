@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import socket
 from pathlib import Path
@@ -116,6 +117,40 @@ def test_progress_and_counts_are_told(acquisition: list[dict]) -> None:
 
 def test_no_frame_passes_through_ray_or_the_console(acquisition: list[dict]) -> None:
     assert max(len(str(notice)) for notice in acquisition) < 20_000
+
+
+def test_the_command_line_steers_and_watches_the_same_graph(beamline: Facility, acquisition: list[dict]) -> None:
+    def mdw(*arguments: str, code: int = 0) -> str:
+        result = beamline.mambactl("mdw", *arguments)
+        assert result.returncode == code, result.stderr
+        return result.stdout + result.stderr
+
+    (before,) = json.loads(mdw("status", "--json"))
+    assert (before["device"], before["graph"], before["state"]) == ("D.camera", "regions", "done")
+    assert (before["written"], before["missing"]) == (FRAMES, 0)
+    assert [node["rows"] for node in before["nodes"][:2]] == [FRAMES, FRAMES]
+    assert "hdf6" in mdw("arm", str(write_graph(beamline, "hdf6")), "--frames", "5", code=1)
+    assert ": armed, arm" in mdw("arm", str(write_graph(beamline, "hdf5")), "--frames", "3000", "--period", "0.01")
+    mdw("start")
+    watched = mdw("top", "--for", "0.3")
+    assert re.search(r"other of D.camera: (armed|running), arm", watched)
+    assert re.search(r"region_sums +region_sums +intake +running", watched)
+    assert "is running" in mdw("start", "--frames", "3", code=1)
+    assert re.search(
+        r"other of D.camera: done, arm \d+: ([\d,]+) of 3,000 frames came, \1 written, 0 missing", mdw("stop")
+    )
+    with beamline.client() as client:
+        texts = [receipt["text"] for receipt in client.request("cmd/history", limit=4)]
+    assert texts[0].endswith(", D.camera).arm(frames=3000, period_s=0.01);")
+    assert texts[-1] == "graph(D.camera).stop();"
+
+
+def write_graph(beamline: Facility, kind: str) -> Path:
+    """The graph of the demo under another name, with a file of this kind."""
+    file = beamline.runtime.path / f"{kind}.yaml"
+    text = (BUILT_IN_PROFILE.parent / "regions.yaml").read_text()
+    file.write_text(text.replace("name: regions\n", "name: other\n").replace("hdf5", kind))
+    return file
 
 
 def test_the_page_names_every_stop() -> None:

@@ -10,6 +10,7 @@ from mamba.config import BUILT_IN_PROFILE
 NAMES = {
     "mamba.console": ["User", "ZError", "server_start"],
     "mamba.devices": [
+        "BeamlineGraph",
         "Camera",
         "Counter",
         "Detector1D",
@@ -31,6 +32,7 @@ NAMES = {
         "describe_device",
         "expression_of",
         "find_device",
+        "graph",
         "iter_devices",
         "key_of",
         "limits_of",

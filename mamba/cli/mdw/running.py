@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +16,12 @@ from mamba.cli.settings import Settings
 from mamba.errors import FacilityError, ZError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from mamba.data_worker.status_table import GraphStatus
     from mamba.wire.client import Client
 
+_FILE_WIDTH = 160
 _detector = click.option("--detector", metavar="D.NAME", default="", help="Whose graph; the only one that has one.")
 
 
@@ -47,16 +51,16 @@ def status(settings: Settings, *, detector: str, as_json: bool, person: str | No
 @click.pass_obj
 def top(settings: Settings, *, detector: str, every_s: float, for_s: float | None, person: str | None) -> int:
     """Watch the graphs: the table of 'status', live."""
-    from rich.console import Console
     from rich.live import Live
 
     from mamba.data_worker.status_table import make_table
 
+    console = _make_console()
     end = None if for_s is None else time.monotonic() + for_s
-    with connect(settings, person) as client, Live(console=Console(), auto_refresh=False) as live:
+    with connect(settings, person) as client, Live(console=console, auto_refresh=False) as live:
         while True:
             began = time.monotonic()
-            live.update(make_table(_read(client, detector)), refresh=True)
+            live.update(make_table(_read(client, detector), console.width), refresh=True)
             if end is not None and time.monotonic() >= end:
                 return 0
             time.sleep(max(0.0, began + every_s - time.monotonic()))  # the pace of the screen, not a wait
@@ -172,10 +176,14 @@ def _read(client: Client, detector: str, *, one: bool = False) -> list[GraphStat
 
 
 def _print(found: list[GraphStatus]) -> None:
-    import shutil
-
-    from rich.console import Console
-
     from mamba.data_worker.status_table import make_table
 
-    Console(width=max(132, shutil.get_terminal_size().columns), highlight=False).print(make_table(found))
+    console = _make_console()
+    console.print(make_table(found, console.width))
+
+
+def _make_console() -> Console:
+    """As wide as the terminal; a file or a pipe gets every column."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else _FILE_WIDTH, highlight=False)
