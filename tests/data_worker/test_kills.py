@@ -25,7 +25,7 @@ def test_a_swmr_writer_killed_is_gone_on_with(tmp_path: Path) -> None:
     file = KilledFile(tmp_path / "a.h5", 320, random.Random(2), {"access": "swmr"})
     for told in (3, 6):
         assert not file.run(kill_after_told=told)
-        file.check_acknowledged(swmr=True)
+        file.check_acknowledged()
     assert file.run()
     file.check_complete()
 
@@ -38,7 +38,7 @@ def test_two_hundred_kills_at_random_moments(tmp_path: Path, access: str) -> Non
     while kills < 200:
         file = KilledFile(tmp_path / f"{kills}.h5", 4000, rng, {"access": access})
         while not file.run(**_choose_death(rng)):
-            file.check_acknowledged(swmr=access == "swmr")
+            file.check_acknowledged()
         kills += file.kills
         file.check_complete()
         file.path.unlink()

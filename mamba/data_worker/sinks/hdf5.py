@@ -105,9 +105,8 @@ class Hdf5Sink(Sink):
             self._early.load(self._file.note)
         else:
             make_entry(self._file.h5, EntryPlan(job, inputs, self._groups, settings.compression))
-        self._open_rows()
         self._file.share()
-        self._file.commit(self._file.note)
+        self._open_rows()
         self._writeback = Writeback(self._file.fd)
 
     def _open_rows(self) -> None:

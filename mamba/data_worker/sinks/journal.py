@@ -174,25 +174,19 @@ class NoteBook:
     """Notes of a writer whose file looks after itself (SWMR): a journal without changes of the file.
 
     Args:
-        path: the file.
-        new: it was made just now; else its last note is read.
+        path: the file; its journals are there.
         power: notes survive a power failure, too.
         patience_s: how long another writer may take to be gone.
-
-    Attributes:
-        note: the last one.
 
     Raises:
         BlockingIOError: another program writes the file.
     """
 
-    def __init__(self, path: Path, *, new: bool, power: bool = False, patience_s: float = 0.0) -> None:
-        if new:
-            remove_journals(path)
-        self._path = path
+    def __init__(self, path: Path, *, power: bool = False, patience_s: float = 0.0) -> None:
         self._journals = _Journals(path, power=power, patience_s=patience_s)
-        last = None if new else find_commit(path)
-        self._number, self.note = (0, b"") if last is None else (last.number, last.note)
+        last = find_commit(path)
+        self._number = 0 if last is None else last.number
+        self._note: bytes | None = None
 
     def write(self, note: bytes) -> None:
         """Keep a note; it replaces the last one.
@@ -200,15 +194,13 @@ class NoteBook:
         Raises:
             OSError: no room; the last one stays.
         """
-        if note != self.note or not self._number:
+        if note != self._note:
             self._journals.write(Commit(self._number + 1, _ANY_END, note))
-            self._number, self.note = self._number + 1, note
+            self._number, self._note = self._number + 1, note
 
-    def close(self, *, clean: bool = True) -> None:
-        """Close it; `clean`: nobody needs the notes any more."""
+    def close(self) -> None:
+        """Close it; the notes stay."""
         self._journals.close()
-        if clean or not self._number:
-            remove_journals(self._path)
 
 
 class JournaledFile:
