@@ -24,6 +24,7 @@ from mamba.data_worker.ledger import DatasetInfo, RangeSet
 from mamba.data_worker.nodes import Flow, Item, Job, NodeParameters, Sink
 from mamba.data_worker.sinks.account import describe_datasets, write_account
 from mamba.data_worker.sinks.container import Access, Container, was_begun
+from mamba.data_worker.sinks.definitions import Definition, check_fields, note_definition, write_definition
 from mamba.data_worker.sinks.early import EarlyRows
 from mamba.data_worker.sinks.entry import EntryPlan, make_entry
 from mamba.data_worker.sinks.frames import Compression, Frames, Packer
@@ -49,6 +50,10 @@ class Hdf5Parameters(NodeParameters):
     )
     compression: Compression = Field("none", description="none: frames as they are; bslz4: bitshuffle and LZ4")
     threads: int = Field(2, ge=1, le=64, description="threads that pack frames")
+    definition: Definition = Field("NXdata", description="NeXus application definition that the file keeps")
+    fields: dict[str, str | float | bool] = Field(
+        {}, description="the definition's fields: the name of a flow, flow.column, or a value"
+    )
     survives: Literal["kill", "power"] = Field(
         "kill",
         description="what acknowledged frames survive: a killed process, or a power failure (waits for the disk)",
@@ -77,6 +82,7 @@ class Hdf5Sink(Sink):
                     f"node {self.name!r}: the axis of {name!r} is called {flow.axis.name!r}, too",
                     remedy="rename that node",
                 )
+        check_fields(self.name, self.settings.definition, self.settings.fields, inputs)
 
     def open(self, job: Job, inputs: dict[str, Flow]) -> None:
         """Make the file, or go on with that of a killed writer.
@@ -105,6 +111,7 @@ class Hdf5Sink(Sink):
             self._early.load(self._file.note)
         else:
             make_entry(self._file.h5, EntryPlan(job, inputs, self._groups, settings.compression))
+            note_definition(self._file.h5, settings.definition, settings.fields)
         self._file.share()
         self._open_rows()
         self._writeback = Writeback(self._file.fd)
@@ -197,6 +204,7 @@ class Hdf5Sink(Sink):
             self.flush()
             self._file.unshare()
             write_account(self._file.h5, account)
+            write_definition(self._file.h5)
             kept = describe_datasets(self._file.h5, self.path)
             self._file.close()
         except OSError as error:

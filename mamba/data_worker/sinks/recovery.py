@@ -13,6 +13,7 @@ from mamba.data_worker.ledger import DatasetInfo, RangeSet
 from mamba.data_worker.sinks.account import MDW, describe_datasets, write_account
 from mamba.data_worker.sinks.columns import digest_rows
 from mamba.data_worker.sinks.container import Access, Container
+from mamba.data_worker.sinks.definitions import write_definition
 from mamba.data_worker.sinks.journal import find_commit
 from mamba.data_worker.sinks.layout import DATA, NUMBER, GroupLayout, load_layout
 from mamba.errors import DataError
@@ -72,6 +73,7 @@ def finish_file(path: Path, account: dict[str, Any]) -> dict[str, DatasetInfo]:
     groups = _read_layout(file)
     trim_groups(file.h5, groups, account["written"] // groups[0].every)
     write_account(file.h5, account)
+    write_definition(file.h5)
     kept = describe_datasets(file.h5, path)
     file.close()
     return kept
@@ -94,6 +96,7 @@ def recover_file(path: Path) -> Holding:
     groups = _read_layout(container)
     trim_groups(container.h5, groups)
     write_account(container.h5, _guess_account(container.h5, groups[0]))
+    write_definition(container.h5)
     holding = _describe(container.h5, path, mended=True)
     container.close()
     return holding
