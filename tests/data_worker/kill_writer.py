@@ -165,7 +165,7 @@ class KilledFile:
         if not len(self.safe):
             return
         with tempfile.TemporaryDirectory(prefix="mb-mended-") as folder:
-            for file in self.path.parent.glob(f"{self.path.name}*"):
+            for file in self.path.parent.iterdir():
                 shutil.copy(file, folder)
             mended = Path(folder) / self.path.name
             recover_file(mended)

@@ -8,7 +8,8 @@ import pytest
 
 from mamba.data_worker.nodes import Axis, Flow, Item, Job
 from mamba.data_worker.sinks.hdf5 import Hdf5Parameters, Hdf5Sink
-from mamba.errors import GraphInvalid
+from mamba.data_worker.sinks.verification import verify_file
+from mamba.errors import DataError, GraphInvalid
 from mamba.scans.nexus.check import validate_file
 
 ACCOUNT = {"produced": 8, "written": 8, "missing": [], "duplicates": 0, "reason": ""}
@@ -146,3 +147,34 @@ def test_a_definition_s_fields_are_checked_before_anything_starts() -> None:
         plan("NXtomo", {"rotation_angle": "points.energy"}, {"points": POINTS})
     with pytest.raises(GraphInvalid, match="spectrum with its axis"):
         plan("NXazint1d", {"I": "points"}, {"points": POINTS})
+
+
+@pytest.mark.parametrize("compression", ["none", "bslz4"])
+def test_split_frames_are_shown_as_one(tmp_path: Path, compression: str) -> None:
+    path = tmp_path / "a.h5"
+    sent = write_file(path, INPUTS, frames_per_file=3, compression=compression)
+    assert sorted(file.name for file in tmp_path.glob("a_frames_*")) == [f"a_frames_0000{k}.h5" for k in range(3)]
+    with h5py.File(path) as file:
+        np.testing.assert_array_equal(file["entry/data/frames"], sent["left"])
+        np.testing.assert_array_equal(file["entry/instrument/detector/data"], sent["left"])
+        np.testing.assert_array_equal(file["entry/wide/wide"], sent["wide"])
+        np.testing.assert_array_equal(file["entry/every_4/mean"], sent["mean"])
+        np.testing.assert_array_equal(file["entry/data/rows"], sent["rows"])
+    with h5py.File(tmp_path / "a_frames_00002.h5") as file:
+        np.testing.assert_array_equal(file["entry/data/frames"], sent["left"][6:])
+        assert file["entry/data/frame_number"][:].tolist() == [6, 7]
+    checked = list(verify_file(path))
+    assert sum(c.rows for c in checked if c.path == "/entry/data/frames") == 8
+    assert not any(c.bad for c in checked)
+    # nexusformat 2.1 takes every virtual dataset for a stack with one source per row
+    assert all("size is inconsistent with the signal shape" in error for error in validate_file(path).errors)
+    path.unlink()
+    with pytest.raises(DataError, match=r"a_frames_00000.h5: exists"):
+        write_file(path, INPUTS, frames_per_file=3)
+    assert not path.exists()
+
+
+def test_the_size_of_a_file_is_a_number_of_frames(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    write_file(path, {"camera": CAMERA}, gib_per_file=200 / 2**30)
+    assert len(list(tmp_path.glob("a_frames_*"))) == 4

@@ -20,7 +20,7 @@ from mamba.data_worker.sinks.superblock import mend_superblock
 from mamba.errors import DataError
 
 Access = Literal["plain", "swmr"]
-_VERSIONS = {"plain": ("earliest", "v108"), "swmr": ("v110", "v110")}
+_VERSIONS = {"plain": ("earliest", "v110"), "swmr": ("v110", "v110")}
 
 
 class Container:

@@ -53,7 +53,8 @@ def _make_group(file: h5py.File, layout: GroupLayout, plan: EntryPlan) -> None:
         made = create_frames(group, name, form.dtype, form.shape, compression=plan.compression)
         label = f"{plan.job.device or 'detector'} frames" if name == FRAMES else name
         made.attrs.update({"units": form.units or "counts", "long_name": label})
-        _make_sums(file, layout, name, np.uint64)
+        if flow not in layout.split:
+            _make_sums(file, layout, name, np.uint64)
         _describe_axis(group, name, form)
     for flow, name in layout.columns.items():
         form = plan.inputs[flow]

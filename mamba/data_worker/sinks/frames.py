@@ -105,6 +105,9 @@ class Frames:
         packer: for a packed dataset.
     """
 
+    fd: int | None = None
+    """Descriptor of the file they go to, if it is not the raw file."""
+
     def __init__(self, dataset: h5py.Dataset, checksums: h5py.Dataset, packer: Packer | None) -> None:
         self._dataset, self._packer = dataset, packer
         self._origin = (0,) * (dataset.ndim - 1)
@@ -113,8 +116,8 @@ class Frames:
         self._kept[: self._extent] = checksums[: self._extent] != 0
         self._checksums = Column(checksums)
 
-    def write(self, rows: NDArray[np.int64], frames: NDArray[Any]) -> NDArray[np.bool_]:
-        """Write frames into their rows; returns which are new. A frame that is there already stays.
+    def write(self, rows: NDArray[np.int64], numbers: NDArray[np.int64], frames: NDArray[Any]) -> None:
+        """Write frames into their rows; a frame that is there already stays. `numbers`: for who writes them, too.
 
         Raises:
             OSError: no room; those before the one that failed are written.
@@ -131,11 +134,14 @@ class Frames:
                 self._dataset.id.write_direct_chunk((row, *self._origin), chunk)
                 self._kept[row] = True
                 self._checksums.put(row, np.array([digest_chunk(chunk)]))
-        return new
 
     def holds(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of these rows have a frame."""
         return np.array([row < len(self._kept) and self._kept[row] for row in rows.tolist()])
+
+    def forget(self, count: int) -> None:
+        """Rows from `count` on are nobody's again."""
+        self._kept[count:] = False
 
     def resize(self, count: int) -> None:
         """As many rows."""
