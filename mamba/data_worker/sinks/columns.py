@@ -52,7 +52,7 @@ class Column:
         self._base = count // self._chunk * self._chunk  # row of the first in memory
         self._rows = self._blank(min(self._held, 4 * self._chunk))
         self._rows[: count - self._base] = dataset[self._base : count]
-        # first changed row, and changed chunks before _base; rows may have been cut off, so the last chunk is signed anew
+        # first changed row, changed chunks before _base; rows may have been cut off: the last chunk is signed anew
         self._low, self._old = self._base, set[int]()
 
     def _blank(self, rows: int) -> NDArray[Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -101,6 +102,10 @@ class Container:
             os.fsync(self.fd)
         self._notes.write(note)
 
+    def strict(self) -> AbstractContextManager[None]:
+        """Within this a write of a frame that has no room raises OSError."""
+        return nullcontext() if self._notes is not None else self._raw.strict()
+
     def unshare(self) -> None:
         """Nobody reads any more while it is written: the account can be added."""
         if self._notes is not None:
@@ -125,7 +130,7 @@ class Container:
         self._raw.close()
 
     def abandon(self) -> None:
-        """Close it as it is: nothing is committed, journals stay."""
+        """Close it as it is, also after a failed `close`: nothing is committed, journals stay. Idempotent."""
         self.h5.close()
         if self._notes is None:
             self._raw.close(clean=False)
@@ -166,9 +171,10 @@ def explain_unopened(path: Path, error: OSError, *, new: bool) -> DataError:
         return DataError(f"{path}: another program writes it", remedy="wait for its end, or end it")
     if not new:
         return DataError(f"{path}: cannot be opened after its writer died", seen=reason)
-    free = shutil.disk_usage(path.parent).free >> 20 if path.parent.is_dir() else 0
+    with suppress(OSError):  # the folder may not be there, or not ours to look at: the reason says so
+        reason += f" ({shutil.disk_usage(path.parent).free >> 20} MiB free)"
     return DataError(
         f"{path}: cannot be made",
-        seen=f"{reason} ({free} MiB free)",
+        seen=reason,
         remedy="check the folder: it must exist, be yours to write, and have room",
     )

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import resource
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
@@ -23,13 +24,14 @@ from pydantic import Field
 from mamba.data_worker.ledger import DatasetInfo, RangeSet
 from mamba.data_worker.nodes import Flow, Item, Job, NodeParameters, Sink
 from mamba.data_worker.sinks.account import describe_datasets
-from mamba.data_worker.sinks.container import Access, Container, was_begun
+from mamba.data_worker.sinks.container import Access, Container, explain_unopened, was_begun
 from mamba.data_worker.sinks.definitions import Definition, check_fields, note_definition
 from mamba.data_worker.sinks.early import EarlyRows
 from mamba.data_worker.sinks.entry import EntryPlan, make_entry
 from mamba.data_worker.sinks.frames import Compression, Frames, Packer
 from mamba.data_worker.sinks.layout import FRAMES, NUMBER, GroupLayout, lay_out
 from mamba.data_worker.sinks.parts import PartedFrames, list_parts
+from mamba.data_worker.sinks.paths import resolve_path
 from mamba.data_worker.sinks.recovery import finish_file, trim_groups, write_end
 from mamba.data_worker.sinks.rows import GroupRows, Images
 from mamba.data_worker.sinks.writeback import Writeback
@@ -45,6 +47,10 @@ class Hdf5Parameters(NodeParameters):
 
     spare_mib: int = Field(
         16, ge=1, description="free space left for the file's own bookkeeping", json_schema_extra={"units": "MiB"}
+    )
+    path: str = Field(
+        "",
+        description="template of its path below the data folder, such as {proposal}/{sample}/{device}_{scan:05d}",
     )
     access: Access = Field(
         "plain", description="plain: any HDF5 opens it, also after a kill; swmr: others may read while it is written"
@@ -96,14 +102,24 @@ class Hdf5Sink(Sink):
             )
         check_fields(self.name, self.settings.definition, self.settings.fields, inputs)
 
+    def locate(self, job: Job) -> Path:
+        """The raw file of an arm.
+
+        Raises:
+            DataError: the template names what is not known.
+        """
+        return resolve_path(self.settings.path, job)
+
     def open(self, job: Job, inputs: dict[str, Flow]) -> None:
         """Make the file, or go on with that of a killed writer.
 
         Raises:
             DataError: it exists, the folder does not take it, or it cannot be gone on with.
         """
-        self._asked, self.path = job, job.file
+        self.path = self.locate(job)
         self.files = (self.path,)
+        if self.settings.path:
+            _make_folder(self.path.parent)
         self._groups = lay_out(inputs, self._count_rows_per_file)
         going_on = job.resume and was_begun(self.path)
         if job.resume and not going_on:
@@ -156,7 +172,7 @@ class Hdf5Sink(Sink):
     def _open_images(self, layout: GroupLayout, flow: str, form: Flow) -> Images:
         file, name, settings = self._file.h5, layout.images[flow], self.settings
         if flow not in layout.split:
-            return Frames(file[f"{layout.path}/{name}"], file[layout.checksums(name)], self._packer)
+            return Frames(file[f"{layout.path}/{name}"], file[layout.checksums(name)], self._packer, self._file.strict)
         return PartedFrames(
             self.path,
             name,
@@ -242,20 +258,29 @@ class Hdf5Sink(Sink):
         self._release()
         try:
             self.flush()
-            self._file.unshare()
             for images in self._images:
                 images.close()
+            self._file.unshare()
             write_end(self._file.h5, self.path, account)
             kept = describe_datasets(self._file.h5, self.path)
             self._file.close()
         except OSError as error:
             raise self._explain_full(str(error), self._committed) from None
+        finally:
+            self._file.abandon()  # does nothing after a good end
         return kept
 
     def _release(self) -> None:
         self._writeback.close()
         if self._packer is not None:
             self._packer.close()
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise explain_unopened(folder, error, new=True) from None
 
 
 recover = finish_file

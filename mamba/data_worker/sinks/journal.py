@@ -16,6 +16,8 @@ import fcntl
 import os
 import struct
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -234,7 +236,7 @@ class JournaledFile:
         self._number, self.note = (0, b"") if last is None else (last.number, last.note)
         self._safe_end = self._end = os.fstat(self.fd).st_size
         self._waiting: list[tuple[int, bytes]] = []
-        self._changed = False
+        self._changed = self._strict = False
 
     @property
     def size(self) -> int:
@@ -272,20 +274,41 @@ class JournaledFile:
         self._at = end
         return len(view)
 
+    @contextmanager
+    def strict(self) -> Iterator[None]:
+        """Within this a write that has no room raises at once, which HDF5 bears for frames only."""
+        self._strict = True
+        try:
+            yield
+        finally:
+            self._strict = False
+
     def write(self, data: bytes | memoryview) -> int:
-        """Write behind the last commit's end, or keep for the next commit."""
+        """Write behind the last commit's end, or keep for the next commit, as what has no room: then that raises.
+
+        Raises:
+            OSError: no room, within `strict`.
+        """
         view = memoryview(data).cast("B")
         address, self._at = self._at, self._at + len(view)
-        if address >= self._safe_end and not any(
-            at < self._at and at + len(old) > address for at, old in self._waiting
-        ):
-            write_all(self.fd, view, address)
-            self._end = max(self._end, address + len(view))
-        else:
+        if not self._write_behind(view, address):
             self._waiting = [(at, old) for at, old in self._waiting if at < address or at + len(old) > self._at]
             self._waiting.append((address, bytes(view)))
         self._changed = True
         return len(view)
+
+    def _write_behind(self, view: memoryview, address: int) -> bool:
+        end = address + len(view)
+        if address < self._safe_end or any(at < end and at + len(old) > address for at, old in self._waiting):
+            return False
+        try:
+            write_all(self.fd, view, address)
+        except OSError:
+            if self._strict:
+                raise
+            return False
+        self._end = max(self._end, end)
+        return True
 
     def truncate(self, size: int) -> int:
         """The file ends there, from the next commit on."""
@@ -304,20 +327,26 @@ class JournaledFile:
         """
         if not (self._changed or note != self.note):
             return False
-        commit = Commit(self._number + 1, self._end, note, self._waiting)
+        commit = Commit(self._number + 1, self.size, note, self._waiting)
+        for address, data in self._waiting:
+            os.posix_fallocate(self.fd, address, len(data))  # once in the journal, it must not fail any more
         if self._power:
             os.fsync(self.fd)
         self._journals.write(commit)
         self._number += 1
         commit.apply(self.fd)
-        self._safe_end, self._waiting, self.note, self._changed = self._end, [], note, False
+        self._safe_end = self._end = commit.end
+        self._waiting, self.note, self._changed = [], note, False
         return True
 
     def close(self, *, clean: bool = True) -> None:
-        """Close it; `clean`: everything is committed, and the journals go."""
+        """Close it; `clean`: everything is committed, and the journals go. Idempotent."""
+        if self.fd < 0:
+            return
         self._journals.close()
         if clean and self._power:
             os.fsync(self.fd)
         os.close(self.fd)
+        self.fd = -1
         if clean or not self._number:
             remove_journals(self.path)

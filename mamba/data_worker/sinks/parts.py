@@ -47,7 +47,7 @@ class _Part:
         if new:
             _make_part(self.file.h5, name, source)
         data, sums = self.file.h5[DATA], self.file.h5[CHECKSUMS]
-        self.frames = Frames(data[name], sums[name], source.packer)
+        self.frames = Frames(data[name], sums[name], source.packer, self.file.strict)
         self.numbers = Column(data[NUMBER], sums[NUMBER])
         self.rows = len(data[NUMBER])
         self.writeback = Writeback(self.file.fd)
@@ -67,8 +67,11 @@ class _Part:
 
     def close(self) -> None:
         self.writeback.close()
-        self.flush()
-        self.file.close()
+        try:
+            self.flush()
+            self.file.close()
+        finally:
+            self.file.abandon()
 
 
 def _make_part(file: h5py.File, name: str, source: PartedFrames) -> None:
