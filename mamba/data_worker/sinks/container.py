@@ -103,7 +103,7 @@ class Container:
         self._notes.write(note)
 
     def strict(self) -> AbstractContextManager[None]:
-        """Within this a write of a frame that has no room raises OSError."""
+        """Raises OSError when the write of a frame within it has no room."""
         return nullcontext() if self._notes is not None else self._raw.strict()
 
     def unshare(self) -> None:

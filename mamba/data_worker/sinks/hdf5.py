@@ -243,7 +243,7 @@ class Hdf5Sink(Sink):
                     for first, count in fresh:
                         self._unsafe.add(first * rows.layout.every, count * rows.layout.every)
             self._file.commit(self._early.dump())
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # HDF5 without a journal (SWMR) gets confused by a full disk
             raise self._explain_full(str(error), self._committed) from None
         safe, self._unsafe, self._changed = self._unsafe, RangeSet(), False
         self._committed = self._count
@@ -264,7 +264,7 @@ class Hdf5Sink(Sink):
             write_end(self._file.h5, self.path, account)
             kept = describe_datasets(self._file.h5, self.path)
             self._file.close()
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             raise self._explain_full(str(error), self._committed) from None
         finally:
             self._file.abandon()  # does nothing after a good end

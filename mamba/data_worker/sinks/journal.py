@@ -236,7 +236,8 @@ class JournaledFile:
         self._number, self.note = (0, b"") if last is None else (last.number, last.note)
         self._safe_end = self._end = os.fstat(self.fd).st_size
         self._waiting: list[tuple[int, bytes]] = []
-        self._changed = self._strict = False
+        self._changed = False
+        self._refusal: OSError | None = None
 
     @property
     def size(self) -> int:
@@ -276,19 +277,20 @@ class JournaledFile:
 
     @contextmanager
     def strict(self) -> Iterator[None]:
-        """Within this a write that has no room raises at once, which HDF5 bears for frames only."""
-        self._strict = True
-        try:
-            yield
-        finally:
-            self._strict = False
+        """Raises at its end when a write within it had no room: HDF5 itself would not bear the error.
 
-    def write(self, data: bytes | memoryview) -> int:
-        """Write behind the last commit's end, or keep for the next commit, as what has no room: then that raises.
+        What was to be written waits in memory for the next commit.
 
         Raises:
-            OSError: no room, within `strict`.
+            OSError: no room.
         """
+        self._refusal = None
+        yield
+        if self._refusal is not None:
+            raise self._refusal
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Write behind the last commit's end, or keep for the next commit, as what has no room: then that raises."""
         view = memoryview(data).cast("B")
         address, self._at = self._at, self._at + len(view)
         if not self._write_behind(view, address):
@@ -303,9 +305,8 @@ class JournaledFile:
             return False
         try:
             write_all(self.fd, view, address)
-        except OSError:
-            if self._strict:
-                raise
+        except OSError as error:
+            self._refusal = error
             return False
         self._end = max(self._end, end)
         return True
