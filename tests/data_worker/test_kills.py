@@ -25,23 +25,36 @@ def test_a_swmr_writer_killed_is_gone_on_with(tmp_path: Path) -> None:
     file = KilledFile(tmp_path / "a.h5", 320, random.Random(2), {"access": "swmr"})
     for told in (3, 6):
         assert not file.run(kill_after_told=told)
-        file.check_acknowledged(swmr=True)
+        file.check_acknowledged()
     assert file.run()
     file.check_complete()
 
 
+def test_a_writer_of_split_files_killed_is_gone_on_with(tmp_path: Path) -> None:
+    file = KilledFile(tmp_path / "a.h5", 320, random.Random(3), {"frames_per_file": 30})
+    for die_at in (80, 120, 170, 175, 181, 200):
+        assert not file.run(die_at=die_at)
+        file.check_acknowledged()
+    assert file.run()
+    file.check_complete()
+    assert len(list(tmp_path.glob("a_frames_*"))) == 11
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("access", ["plain", "swmr"])
-def test_two_hundred_kills_at_random_moments(tmp_path: Path, access: str) -> None:
+@pytest.mark.parametrize(
+    "parameters", [{}, {"access": "swmr"}, {"frames_per_file": 500}], ids=["plain", "swmr", "split"]
+)
+def test_two_hundred_kills_at_random_moments(tmp_path: Path, parameters: dict[str, Any]) -> None:
     rng, kills = random.Random(), 0
     while kills < 200:
-        file = KilledFile(tmp_path / f"{kills}.h5", 4000, rng, {"access": access})
+        file = KilledFile(tmp_path / f"{kills}.h5", 4000, rng, parameters)
         while not file.run(**_choose_death(rng)):
-            file.check_acknowledged(swmr=access == "swmr")
+            file.check_acknowledged()
         kills += file.kills
         file.check_complete()
-        file.path.unlink()
+        for left in tmp_path.iterdir():
+            left.unlink()
 
 
 def _choose_death(rng: random.Random) -> dict[str, Any]:

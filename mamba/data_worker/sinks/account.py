@@ -9,7 +9,8 @@ import h5py
 import numpy as np
 
 from mamba.data_worker.ledger import DatasetInfo
-from mamba.data_worker.sinks.layout import DATA
+from mamba.data_worker.sinks.facts import format_now, set_field, write_devices
+from mamba.data_worker.sinks.layout import DATA, NUMBER, load_layout
 
 MDW = "entry/mdw"
 
@@ -23,6 +24,8 @@ def write_account(file: h5py.File, account: dict[str, Any]) -> None:
     for key in ("produced", "written", "duplicates"):
         mdw[key] = np.int64(account[key])
     mdw["reason"] = account["reason"]
+    set_field(file["entry"], "end_time", format_now())
+    write_devices(file["entry"], account.get("devices"), when="after")
     missing = mdw.create_group("missing")
     missing.attrs["NX_class"] = "NXcollection"
     ranges = account["missing"]
@@ -33,8 +36,13 @@ def write_account(file: h5py.File, account: dict[str, Any]) -> None:
 
 
 def describe_datasets(file: h5py.File, path: Path) -> dict[str, DatasetInfo]:
-    """The datasets of /entry/data, by name."""
-    return {
-        name: DatasetInfo(path, item.name, tuple(item.shape), item.dtype.name, str(item.attrs.get("units", "")))
-        for name, item in file[DATA].items()
-    }
+    """The datasets with a row per frame number, by name."""
+    found = {}
+    for group in load_layout(file[f"{MDW}/layout"].asstr()[()]):
+        numbers = NUMBER if group.path == DATA else f"{NUMBER}_{group.every}"
+        names = {name: name for name in (*group.images.values(), *group.columns.values())} | {numbers: NUMBER}
+        for name, dataset in names.items():
+            item = file[f"{group.path}/{dataset}"]
+            units = str(item.attrs.get("units", ""))
+            found[name] = DatasetInfo(path, f"/{group.path}/{dataset}", tuple(item.shape), item.dtype.name, units)
+    return found

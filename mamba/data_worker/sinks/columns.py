@@ -52,7 +52,8 @@ class Column:
         self._base = count // self._chunk * self._chunk  # row of the first in memory
         self._rows = self._blank(min(self._held, 4 * self._chunk))
         self._rows[: count - self._base] = dataset[self._base : count]
-        self._low, self._old = count, set[int]()  # first changed row, changed chunks before _base
+        # first changed row, changed chunks before _base; rows may have been cut off: the last chunk is signed anew
+        self._low, self._old = self._base, set[int]()
 
     def _blank(self, rows: int) -> NDArray[Any]:
         return np.full((rows, *self._dataset.shape[1:]), self._dataset.fillvalue, dtype=self._dataset.dtype)

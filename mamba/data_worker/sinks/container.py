@@ -1,14 +1,16 @@
 """One HDF5 file that is written: how it is opened, made safe and closed, in either way of access.
 
 *plain*: format "earliest" through a journal (`journal.py`): whole after a kill at any moment, opened by any HDF5.
-*swmr*: format "v110" in HDF5's mode of one writer and many readers: others read while it grows. After a kill its
-superblock says that somebody writes, until `recover` mends it (`superblock.py`).
+*swmr*: format "v110". Made and ended through the journal, and between `share` and `unshare` in HDF5's mode of one
+writer and many readers: others read while it grows. HDF5 orders its writes so that no reader sees a half-made file, and
+neither does who comes after a kill; but the superblock says that somebody writes until it is mended (`superblock.py`).
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +21,7 @@ from mamba.data_worker.sinks.superblock import mend_superblock
 from mamba.errors import DataError
 
 Access = Literal["plain", "swmr"]
+_VERSIONS = {"plain": ("earliest", "v110"), "swmr": ("v110", "v110")}
 
 
 class Container:
@@ -43,39 +46,47 @@ class Container:
     def __init__(
         self, path: Path, *, new: bool, access: Access = "plain", power: bool = False, patience_s: float = 0.0
     ) -> None:
-        self.path, self.access, self._power = path, access, power
+        self.path, self.access = path, access
+        self._power, self._patience_s = power, patience_s
+        self._notes: NoteBook | None = None  # while it is shared
         try:
-            if access == "plain":
-                self._raw = JournaledFile(path, new=new, power=power, patience_s=patience_s)
-                self.h5, self.fd = _open_plain(self._raw, new=new), self._raw.fd
-                self.note = self._raw.note
-            else:
-                self._open_swmr(new=new, patience_s=patience_s)
+            if access == "swmr" and not new:
+                mend_superblock(path)
+            self._open_journaled(new=new)
         except FileExistsError:
             raise DataError(f"{path}: exists", remedy="give another name; files are never overwritten") from None
         except OSError as error:
             raise explain_unopened(path, error, new=new) from None
-        if access == "plain":
-            _keep_metadata(self.h5)
+        self.note = self._raw.note
 
-    def _open_swmr(self, *, new: bool, patience_s: float) -> None:
-        if new:
-            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL, 0o666))
-        self._notes = NoteBook(self.path, new=new, power=self._power, patience_s=patience_s)
+    def _open_journaled(self, *, new: bool) -> None:
+        self._raw = JournaledFile(self.path, new=new, power=self._power, patience_s=self._patience_s)
         try:
-            if not new:
-                mend_superblock(self.path)
-            self.h5 = h5py.File(self.path, "w" if new else "r+", libver=("v110", "v110"))
+            self.h5 = h5py.File(self._raw, "w" if new else "r+", libver=_VERSIONS[self.access])
         except OSError:
-            self._notes.close(clean=False)
+            self._raw.close(clean=False)
             raise
-        self.fd, self.note = self.h5.id.get_vfd_handle(), self._notes.note
+        self.fd = self._raw.fd
+        _keep_metadata(self.h5)
 
     def share(self) -> None:
-        """From now on others may read; in SWMR no group, dataset or attribute can be added after this."""
-        if self.access == "swmr":
-            self.h5.flush()
-            self.h5.swmr_mode = True
+        """From now on others may read; in SWMR no group, dataset or attribute can be added after this.
+
+        Raises:
+            OSError: no room.
+        """
+        if self.access == "plain":
+            self.commit(self.note)
+            return
+        self.h5.close()
+        self._raw.commit(self.note)
+        self._raw.close(clean=False)
+        # the note is written anew before the file grows: the commit before it ends where the file ended
+        self._notes = NoteBook(self.path, power=self._power, patience_s=self._patience_s)
+        self._notes.write(self.note)
+        self.h5 = h5py.File(self.path, "r+", libver=_VERSIONS["swmr"])
+        self.h5.swmr_mode = True
+        self.fd = self.h5.id.get_vfd_handle()
 
     def commit(self, note: bytes = b"") -> None:
         """Make everything written safe.
@@ -84,19 +95,24 @@ class Container:
             OSError: no room; what was committed before is safe.
         """
         self.h5.flush()
-        if self.access == "plain":
+        if self._notes is None:
             self._raw.commit(note)
             return
         if self._power:
             os.fsync(self.fd)
         self._notes.write(note)
 
+    def strict(self) -> AbstractContextManager[None]:
+        """Raises OSError when the write of a frame within it has no room."""
+        return nullcontext() if self._notes is not None else self._raw.strict()
+
     def unshare(self) -> None:
         """Nobody reads any more while it is written: the account can be added."""
-        if self.access == "swmr":
+        if self._notes is not None:
             self.h5.close()
-            self.h5 = h5py.File(self.path, "r+", libver=("v110", "v110"))
-            self.fd = self.h5.id.get_vfd_handle()
+            self._notes.close()
+            self._notes = None
+            self._open_journaled(new=False)
 
     def close(self) -> None:
         """Commit and close.
@@ -104,24 +120,22 @@ class Container:
         Raises:
             OSError: no room.
         """
+        self.unshare()
         self.h5.close()
-        if self.access == "plain":
-            try:
-                self._raw.commit()
-            except OSError:
-                self._raw.close(clean=False)
-                raise
-            self._raw.close()
-        else:
-            self._notes.close()
+        try:
+            self._raw.commit()
+        except OSError:
+            self._raw.close(clean=False)
+            raise
+        self._raw.close()
 
     def abandon(self) -> None:
-        """Close it as it is: nothing is committed, journals stay."""
+        """Close it as it is, also after a failed `close`: nothing is committed, journals stay. Idempotent."""
         self.h5.close()
-        if self.access == "plain":
+        if self._notes is None:
             self._raw.close(clean=False)
         else:
-            self._notes.close(clean=False)
+            self._notes.close()
 
     def discard(self) -> None:
         """Close and remove it."""
@@ -142,14 +156,6 @@ def _has_layout(path: Path) -> bool:
         return False
 
 
-def _open_plain(raw: JournaledFile, *, new: bool) -> h5py.File:
-    try:
-        return h5py.File(raw, "w" if new else "r+", libver=("earliest", "v108"))
-    except OSError:
-        raw.close(clean=False)
-        raise
-
-
 def _keep_metadata(file: h5py.File) -> None:
     """Hold all bookkeeping in memory until the next commit."""
     config = file.id.get_mdc_config()
@@ -165,9 +171,10 @@ def explain_unopened(path: Path, error: OSError, *, new: bool) -> DataError:
         return DataError(f"{path}: another program writes it", remedy="wait for its end, or end it")
     if not new:
         return DataError(f"{path}: cannot be opened after its writer died", seen=reason)
-    free = shutil.disk_usage(path.parent).free >> 20 if path.parent.is_dir() else 0
+    with suppress(OSError):  # the folder may not be there, or not ours to look at: the reason says so
+        reason += f" ({shutil.disk_usage(path.parent).free >> 20} MiB free)"
     return DataError(
         f"{path}: cannot be made",
-        seen=f"{reason} ({free} MiB free)",
+        seen=reason,
         remedy="check the folder: it must exist, be yours to write, and have room",
     )

@@ -11,6 +11,7 @@ import numpy as np
 
 from mamba.data_worker.nodes import Flow, Job
 from mamba.data_worker.sinks.columns import create_column, keep_gaps
+from mamba.data_worker.sinks.facts import make_class, write_facts
 from mamba.data_worker.sinks.frames import Compression, create_frames
 from mamba.data_worker.sinks.layout import CHECKSUMS, FRAMES, NUMBER, GroupLayout, dump_layout
 
@@ -38,14 +39,8 @@ def make_entry(file: h5py.File, plan: EntryPlan) -> None:
     make_class(file, CHECKSUMS, "NXcollection").attrs["kind"] = "xxh3_64 of a chunk's bytes; 0: nothing there"
     for group in plan.groups:
         _make_group(file, group, plan)
+    write_facts(entry, job)
     mdw["layout"] = dump_layout(plan.groups)  # the last: whose file has none holds nothing
-
-
-def make_class(parent: h5py.Group, path: str, nx_class: str) -> h5py.Group:
-    """The group of that class, made if it is not there."""
-    group = parent.require_group(path)
-    group.attrs["NX_class"] = nx_class
-    return group
 
 
 def _make_group(file: h5py.File, layout: GroupLayout, plan: EntryPlan) -> None:
@@ -58,7 +53,8 @@ def _make_group(file: h5py.File, layout: GroupLayout, plan: EntryPlan) -> None:
         made = create_frames(group, name, form.dtype, form.shape, compression=plan.compression)
         label = f"{plan.job.device or 'detector'} frames" if name == FRAMES else name
         made.attrs.update({"units": form.units or "counts", "long_name": label})
-        _make_sums(file, layout, name, np.uint64)
+        if flow not in layout.split:
+            _make_sums(file, layout, name, np.uint64)
         _describe_axis(group, name, form)
     for flow, name in layout.columns.items():
         form = plan.inputs[flow]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal
 
 import h5py
@@ -103,18 +103,28 @@ class Frames:
         dataset: made by `create_frames`; what it holds stays.
         checksums: one xxh3 of the stored bytes for each row; 0: no frame.
         packer: for a packed dataset.
+        strict: `Container.strict` of its file.
     """
 
-    def __init__(self, dataset: h5py.Dataset, checksums: h5py.Dataset, packer: Packer | None) -> None:
-        self._dataset, self._packer = dataset, packer
+    fd: int | None = None
+    """Descriptor of the file they go to, if it is not the raw file."""
+
+    def __init__(
+        self,
+        dataset: h5py.Dataset,
+        checksums: h5py.Dataset,
+        packer: Packer | None,
+        strict: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        self._dataset, self._packer, self._strict = dataset, packer, strict
         self._origin = (0,) * (dataset.ndim - 1)
         self._extent = len(dataset)
         self._kept = np.zeros(max(self._extent, _FIRST_ROWS), dtype=bool)
         self._kept[: self._extent] = checksums[: self._extent] != 0
         self._checksums = Column(checksums)
 
-    def write(self, rows: NDArray[np.int64], frames: NDArray[Any]) -> NDArray[np.bool_]:
-        """Write frames into their rows; returns which are new. A frame that is there already stays.
+    def write(self, rows: NDArray[np.int64], numbers: NDArray[np.int64], frames: NDArray[Any]) -> None:
+        """Write frames into their rows; a frame that is there already stays. `numbers`: for who writes them, too.
 
         Raises:
             OSError: no room; those before the one that failed are written.
@@ -128,14 +138,18 @@ class Frames:
             wanted = [frames[i] for i in np.flatnonzero(new)]
             chunks = wanted if self._packer is None else self._packer.pack(wanted)
             for row, chunk in zip(rows[new].tolist(), chunks, strict=True):
-                self._dataset.id.write_direct_chunk((row, *self._origin), chunk)
+                with self._strict():
+                    self._dataset.id.write_direct_chunk((row, *self._origin), chunk)
                 self._kept[row] = True
                 self._checksums.put(row, np.array([digest_chunk(chunk)]))
-        return new
 
     def holds(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of these rows have a frame."""
         return np.array([row < len(self._kept) and self._kept[row] for row in rows.tolist()])
+
+    def forget(self, count: int) -> None:
+        """Rows from `count` on are nobody's again."""
+        self._kept[count:] = False
 
     def resize(self, count: int) -> None:
         """As many rows."""

@@ -16,22 +16,26 @@ from __future__ import annotations
 
 import os
 import resource
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
 from mamba.data_worker.ledger import DatasetInfo, RangeSet
 from mamba.data_worker.nodes import Flow, Item, Job, NodeParameters, Sink
-from mamba.data_worker.sinks.account import describe_datasets, write_account
-from mamba.data_worker.sinks.container import Access, Container, was_begun
+from mamba.data_worker.sinks.account import describe_datasets
+from mamba.data_worker.sinks.container import Access, Container, explain_unopened, was_begun
+from mamba.data_worker.sinks.definitions import Definition, check_fields, note_definition
 from mamba.data_worker.sinks.early import EarlyRows
 from mamba.data_worker.sinks.entry import EntryPlan, make_entry
 from mamba.data_worker.sinks.frames import Compression, Frames, Packer
-from mamba.data_worker.sinks.layout import FRAMES, NUMBER, lay_out
-from mamba.data_worker.sinks.recovery import finish_file, trim_groups
-from mamba.data_worker.sinks.rows import GroupRows
+from mamba.data_worker.sinks.layout import FRAMES, NUMBER, GroupLayout, lay_out
+from mamba.data_worker.sinks.parts import PartedFrames, list_parts
+from mamba.data_worker.sinks.paths import resolve_path
+from mamba.data_worker.sinks.recovery import finish_file, trim_groups, write_end
+from mamba.data_worker.sinks.rows import GroupRows, Images
 from mamba.data_worker.sinks.writeback import Writeback
-from mamba.errors import DiskFull, GraphInvalid
+from mamba.errors import DataError, DiskFull, GraphInvalid
 
 _RESERVED = (FRAMES, NUMBER, "mdw")
 _PATIENCE_S = 5.0
@@ -44,11 +48,26 @@ class Hdf5Parameters(NodeParameters):
     spare_mib: int = Field(
         16, ge=1, description="free space left for the file's own bookkeeping", json_schema_extra={"units": "MiB"}
     )
+    path: str = Field(
+        "",
+        description="template of its path below the data folder, such as {proposal}/{sample}/{device}_{scan:05d}",
+    )
     access: Access = Field(
         "plain", description="plain: any HDF5 opens it, also after a kill; swmr: others may read while it is written"
     )
     compression: Compression = Field("none", description="none: frames as they are; bslz4: bitshuffle and LZ4")
     threads: int = Field(2, ge=1, le=64, description="threads that pack frames")
+    frames_per_file: int = Field(
+        0, ge=0, description="split frames into files of so many, such as one line of a scan; 0: all in one file"
+    )
+    gib_per_file: float = Field(
+        0.0, ge=0, description="split frames into files of this size before packing; 0: no limit",
+        json_schema_extra={"units": "GiB"},
+    )  # fmt: skip
+    definition: Definition = Field("NXdata", description="NeXus application definition that the file keeps")
+    fields: dict[str, str | float | bool] = Field(
+        {}, description="the definition's fields: the name of a flow, flow.column, or a value"
+    )
     survives: Literal["kill", "power"] = Field(
         "kill",
         description="what acknowledged frames survive: a killed process, or a power failure (waits for the disk)",
@@ -77,6 +96,19 @@ class Hdf5Sink(Sink):
                     f"node {self.name!r}: the axis of {name!r} is called {flow.axis.name!r}, too",
                     remedy="rename that node",
                 )
+        if self.settings.access == "swmr" and (self.settings.frames_per_file or self.settings.gib_per_file):
+            raise GraphInvalid(
+                f"node {self.name!r}: a split file is not read while it is written", remedy="access: plain"
+            )
+        check_fields(self.name, self.settings.definition, self.settings.fields, inputs)
+
+    def locate(self, job: Job) -> Path:
+        """The raw file of an arm.
+
+        Raises:
+            DataError: the template names what is not known.
+        """
+        return resolve_path(self.settings.path, job)
 
     def open(self, job: Job, inputs: dict[str, Flow]) -> None:
         """Make the file, or go on with that of a killed writer.
@@ -84,12 +116,16 @@ class Hdf5Sink(Sink):
         Raises:
             DataError: it exists, the folder does not take it, or it cannot be gone on with.
         """
-        self._asked, self.path = job, job.file
+        self.path = self.locate(job)
         self.files = (self.path,)
-        self._groups = lay_out(inputs)
+        if self.settings.path:
+            _make_folder(self.path.parent)
+        self._groups = lay_out(inputs, self._count_rows_per_file)
         going_on = job.resume and was_begun(self.path)
         if job.resume and not going_on:
             self.path.unlink(missing_ok=True)  # killed before it was made
+        if not going_on:
+            self._refuse_parts()
         settings = self.settings
         self._packer = Packer(self.name, settings.threads) if settings.compression == "bslz4" else None
         self._file = Container(
@@ -105,25 +141,51 @@ class Hdf5Sink(Sink):
             self._early.load(self._file.note)
         else:
             make_entry(self._file.h5, EntryPlan(job, inputs, self._groups, settings.compression))
-        self._open_rows()
+            note_definition(self._file.h5, settings.definition, settings.fields)
         self._file.share()
-        self._file.commit(self._file.note)
+        self._open_rows(inputs)
         self._writeback = Writeback(self._file.fd)
 
-    def _open_rows(self) -> None:
+    def _refuse_parts(self) -> None:
+        for layout in self._groups:
+            for flow in layout.split:
+                for part in list_parts(self.path, layout.images[flow]):
+                    raise DataError(f"{part}: exists", remedy="give another name; files are never overwritten")
+
+    def _count_rows_per_file(self, flow: Flow) -> int:
+        by_size = int(self.settings.gib_per_file * 2**30) // flow.row_bytes
+        limits = [rows for rows in (by_size, self.settings.frames_per_file) if rows]
+        return max(1, min(limits)) if limits else int(self.settings.gib_per_file > 0)
+
+    def _open_rows(self, inputs: dict[str, Flow]) -> None:
         file = self._file.h5
         self._rows: dict[str, GroupRows] = {}
-        self._images: list[Frames] = []
+        self._images: list[Images] = []
         for layout in self._groups:
-            images = {
-                flow: Frames(file[f"{layout.path}/{name}"], file[layout.checksums(name)], self._packer)
-                for flow, name in layout.images.items()
-            }
+            images = {flow: self._open_images(layout, flow, inputs[flow]) for flow in layout.images}
             self._images += images.values()
             rows = GroupRows(file, layout, images, self._early)
             self._rows |= dict.fromkeys([*layout.images, *layout.columns], rows)
         self._unsafe = RangeSet()
         self._changed, self._committed = True, 0
+
+    def _open_images(self, layout: GroupLayout, flow: str, form: Flow) -> Images:
+        file, name, settings = self._file.h5, layout.images[flow], self.settings
+        if flow not in layout.split:
+            return Frames(file[f"{layout.path}/{name}"], file[layout.checksums(name)], self._packer, self._file.strict)
+        return PartedFrames(
+            self.path,
+            name,
+            rows=layout.split[flow],
+            count=len(file[f"{layout.path}/{NUMBER}"]),
+            dtype=form.dtype,
+            shape=form.shape,
+            units=form.units,
+            compression=settings.compression,
+            packer=self._packer,
+            power=settings.survives == "power",
+            patience_s=_PATIENCE_S,
+        )
 
     def discard(self) -> None:
         """Remove the empty file."""
@@ -137,7 +199,7 @@ class Hdf5Sink(Sink):
             DiskFull: there is no room for the block; what of it was written counts.
         """
         group = self._rows[item.source]
-        self._check_space(item.data.nbytes)
+        self._check_space(item.data.nbytes, group.find_file(item.source) or self._file.fd)
         self._changed = True
         try:
             group.take(item)
@@ -146,12 +208,12 @@ class Hdf5Sink(Sink):
         if item.source in group.layout.images:
             self._writeback.advance()
 
-    def _check_space(self, nbytes: int) -> None:
-        stat = os.fstatvfs(self._file.fd)
+    def _check_space(self, nbytes: int, file: int) -> None:
+        stat = os.fstatvfs(file)
         free = stat.f_bavail * stat.f_frsize
         limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
         if limit != resource.RLIM_INFINITY:
-            free = min(free, limit - os.fstat(self._file.fd).st_size)
+            free = min(free, limit - os.fstat(file).st_size)
         if free < nbytes + (self.settings.spare_mib << 20):
             raise self._explain_full(f"{free / 2**20:.1f} MiB free", self._count)
 
@@ -181,7 +243,7 @@ class Hdf5Sink(Sink):
                     for first, count in fresh:
                         self._unsafe.add(first * rows.layout.every, count * rows.layout.every)
             self._file.commit(self._early.dump())
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # HDF5 without a journal (SWMR) gets confused by a full disk
             raise self._explain_full(str(error), self._committed) from None
         safe, self._unsafe, self._changed = self._unsafe, RangeSet(), False
         self._committed = self._count
@@ -196,18 +258,29 @@ class Hdf5Sink(Sink):
         self._release()
         try:
             self.flush()
+            for images in self._images:
+                images.close()
             self._file.unshare()
-            write_account(self._file.h5, account)
+            write_end(self._file.h5, self.path, account)
             kept = describe_datasets(self._file.h5, self.path)
             self._file.close()
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             raise self._explain_full(str(error), self._committed) from None
+        finally:
+            self._file.abandon()  # does nothing after a good end
         return kept
 
     def _release(self) -> None:
         self._writeback.close()
         if self._packer is not None:
             self._packer.close()
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise explain_unopened(folder, error, new=True) from None
 
 
 recover = finish_file

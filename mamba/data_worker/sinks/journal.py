@@ -16,6 +16,8 @@ import fcntl
 import os
 import struct
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -174,25 +176,19 @@ class NoteBook:
     """Notes of a writer whose file looks after itself (SWMR): a journal without changes of the file.
 
     Args:
-        path: the file.
-        new: it was made just now; else its last note is read.
+        path: the file; its journals are there.
         power: notes survive a power failure, too.
         patience_s: how long another writer may take to be gone.
-
-    Attributes:
-        note: the last one.
 
     Raises:
         BlockingIOError: another program writes the file.
     """
 
-    def __init__(self, path: Path, *, new: bool, power: bool = False, patience_s: float = 0.0) -> None:
-        if new:
-            remove_journals(path)
-        self._path = path
+    def __init__(self, path: Path, *, power: bool = False, patience_s: float = 0.0) -> None:
         self._journals = _Journals(path, power=power, patience_s=patience_s)
-        last = None if new else find_commit(path)
-        self._number, self.note = (0, b"") if last is None else (last.number, last.note)
+        last = find_commit(path)
+        self._number = 0 if last is None else last.number
+        self._note: bytes | None = None
 
     def write(self, note: bytes) -> None:
         """Keep a note; it replaces the last one.
@@ -200,15 +196,13 @@ class NoteBook:
         Raises:
             OSError: no room; the last one stays.
         """
-        if note != self.note or not self._number:
+        if note != self._note:
             self._journals.write(Commit(self._number + 1, _ANY_END, note))
-            self._number, self.note = self._number + 1, note
+            self._number, self._note = self._number + 1, note
 
-    def close(self, *, clean: bool = True) -> None:
-        """Close it; `clean`: nobody needs the notes any more."""
+    def close(self) -> None:
+        """Close it; the notes stay."""
         self._journals.close()
-        if clean or not self._number:
-            remove_journals(self._path)
 
 
 class JournaledFile:
@@ -243,6 +237,7 @@ class JournaledFile:
         self._safe_end = self._end = os.fstat(self.fd).st_size
         self._waiting: list[tuple[int, bytes]] = []
         self._changed = False
+        self._refusal: OSError | None = None
 
     @property
     def size(self) -> int:
@@ -280,20 +275,41 @@ class JournaledFile:
         self._at = end
         return len(view)
 
+    @contextmanager
+    def strict(self) -> Iterator[None]:
+        """Raises at its end when a write within it had no room: HDF5 itself would not bear the error.
+
+        What was to be written waits in memory for the next commit.
+
+        Raises:
+            OSError: no room.
+        """
+        self._refusal = None
+        yield
+        if self._refusal is not None:
+            raise self._refusal
+
     def write(self, data: bytes | memoryview) -> int:
-        """Write behind the last commit's end, or keep for the next commit."""
+        """Write behind the last commit's end, or keep for the next commit, as what has no room: then that raises."""
         view = memoryview(data).cast("B")
         address, self._at = self._at, self._at + len(view)
-        if address >= self._safe_end and not any(
-            at < self._at and at + len(old) > address for at, old in self._waiting
-        ):
-            write_all(self.fd, view, address)
-            self._end = max(self._end, address + len(view))
-        else:
+        if not self._write_behind(view, address):
             self._waiting = [(at, old) for at, old in self._waiting if at < address or at + len(old) > self._at]
             self._waiting.append((address, bytes(view)))
         self._changed = True
         return len(view)
+
+    def _write_behind(self, view: memoryview, address: int) -> bool:
+        end = address + len(view)
+        if address < self._safe_end or any(at < end and at + len(old) > address for at, old in self._waiting):
+            return False
+        try:
+            write_all(self.fd, view, address)
+        except OSError as error:
+            self._refusal = error
+            return False
+        self._end = max(self._end, end)
+        return True
 
     def truncate(self, size: int) -> int:
         """The file ends there, from the next commit on."""
@@ -312,20 +328,26 @@ class JournaledFile:
         """
         if not (self._changed or note != self.note):
             return False
-        commit = Commit(self._number + 1, self._end, note, self._waiting)
+        commit = Commit(self._number + 1, self.size, note, self._waiting)
+        for address, data in self._waiting:
+            os.posix_fallocate(self.fd, address, len(data))  # once in the journal, it must not fail any more
         if self._power:
             os.fsync(self.fd)
         self._journals.write(commit)
         self._number += 1
         commit.apply(self.fd)
-        self._safe_end, self._waiting, self.note, self._changed = self._end, [], note, False
+        self._safe_end = self._end = commit.end
+        self._waiting, self.note, self._changed = [], note, False
         return True
 
     def close(self, *, clean: bool = True) -> None:
-        """Close it; `clean`: everything is committed, and the journals go."""
+        """Close it; `clean`: everything is committed, and the journals go. Idempotent."""
+        if self.fd < 0:
+            return
         self._journals.close()
         if clean and self._power:
             os.fsync(self.fd)
         os.close(self.fd)
+        self.fd = -1
         if clean or not self._number:
             remove_journals(self.path)

@@ -7,7 +7,8 @@ Flows of one numbering share a group: those with one array per frame /entry/data
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mamba.data_worker.nodes import Flow
@@ -30,6 +31,7 @@ class GroupLayout:
         leader: flow whose rows count as written; the first with frames, else the first.
         images: flow → dataset, one chunk per row.
         columns: flow → dataset, small rows.
+        split: flow → rows in each file of its own, for frames that are split.
     """
 
     path: str
@@ -37,6 +39,7 @@ class GroupLayout:
     leader: str
     images: dict[str, str]
     columns: dict[str, str]
+    split: dict[str, int] = field(default_factory=dict)
 
     def checksums(self, dataset: str) -> str:
         """Where the checksums of a dataset stand."""
@@ -49,15 +52,15 @@ def is_image(flow: Flow) -> bool:
     return len(flow.shape) > 1 or flow.row_bytes >= _OWN_CHUNK_BYTES
 
 
-def lay_out(inputs: dict[str, Flow]) -> list[GroupLayout]:
-    """The groups of a file; the first is the one whose rows count."""
+def lay_out(inputs: dict[str, Flow], split: Callable[[Flow], int] = lambda _: 0) -> list[GroupLayout]:
+    """The groups of a file; the first is the one whose rows count. `split`: a flow's frames per file, 0: all."""
     images = [name for name, flow in inputs.items() if is_image(flow)]
     first = images[0] if images else next(iter(inputs))
     numberings = dict.fromkeys([inputs[first].every, *(flow.every for flow in inputs.values())])
-    return [_lay_group(inputs, every, main=every == inputs[first].every) for every in numberings]
+    return [_lay_group(inputs, every, split, main=every == inputs[first].every) for every in numberings]
 
 
-def _lay_group(inputs: dict[str, Flow], every: int, *, main: bool) -> GroupLayout:
+def _lay_group(inputs: dict[str, Flow], every: int, split: Callable[[Flow], int], *, main: bool) -> GroupLayout:
     names = [name for name, flow in inputs.items() if flow.every == every]
     images = [name for name in names if is_image(inputs[name])]
     leader = images[0] if images else names[0]
@@ -67,6 +70,7 @@ def _lay_group(inputs: dict[str, Flow], every: int, *, main: bool) -> GroupLayou
         leader,
         {name: FRAMES if main and name == leader else name for name in images},
         {name: name for name in names if name not in images},
+        {name: rows for name in images if (rows := split(inputs[name]))},
     )
 
 

@@ -13,8 +13,10 @@ from mamba.data_worker.ledger import DatasetInfo, RangeSet
 from mamba.data_worker.sinks.account import MDW, describe_datasets, write_account
 from mamba.data_worker.sinks.columns import digest_rows
 from mamba.data_worker.sinks.container import Access, Container
+from mamba.data_worker.sinks.definitions import write_definition
 from mamba.data_worker.sinks.journal import find_commit
 from mamba.data_worker.sinks.layout import DATA, NUMBER, GroupLayout, load_layout
+from mamba.data_worker.sinks.parts import cut_parts, show_parts
 from mamba.errors import DataError
 
 _SWMR_SUPERBLOCK = 3
@@ -44,7 +46,8 @@ class Holding:
 def trim_groups(file: h5py.File, groups: list[GroupLayout], rows: int | None = None) -> None:
     """Cut all datasets of a group to the rows that all of them have; `rows`: at most so many of the first group."""
     for group in groups:
-        names = [*group.images.values(), *group.columns.values(), NUMBER]
+        whole = [name for flow, name in group.images.items() if flow not in group.split]
+        names = [*whole, *group.columns.values(), NUMBER]
         count = min(len(file[f"{group.path}/{name}"]) for name in names)
         if rows is not None and group is groups[0]:
             count = min(count, rows)
@@ -56,6 +59,21 @@ def trim_groups(file: h5py.File, groups: list[GroupLayout], rows: int | None = N
                     dataset.resize(length, axis=0)
             if step > 1 and count % step:
                 sums[-1] = digest_rows(data[count - count % step :])  # of fewer rows than before
+
+
+def _cut_parts(file: h5py.File, path: Path, groups: list[GroupLayout]) -> None:
+    for group in groups:
+        for flow, rows in group.split.items():
+            count = len(file[f"{group.path}/{NUMBER}"])
+            cut_parts(path, group.images[flow], rows=rows, count=count, patience_s=0.0)
+
+
+def write_end(file: h5py.File, path: Path, account: dict[str, Any]) -> None:
+    """Write what a file says when all its rows are there: account, virtual datasets, NeXus definition."""
+    write_account(file, account)
+    for group in load_layout(file[f"{MDW}/layout"].asstr()[()]):
+        show_parts(file, path, group)
+    write_definition(file)
 
 
 def finish_file(path: Path, account: dict[str, Any]) -> dict[str, DatasetInfo]:
@@ -71,7 +89,8 @@ def finish_file(path: Path, account: dict[str, Any]) -> dict[str, DatasetInfo]:
     file = _reopen(path, patience_s=5.0)
     groups = _read_layout(file)
     trim_groups(file.h5, groups, account["written"] // groups[0].every)
-    write_account(file.h5, account)
+    _cut_parts(file.h5, path, groups)
+    write_end(file.h5, path, account)
     kept = describe_datasets(file.h5, path)
     file.close()
     return kept
@@ -93,7 +112,8 @@ def recover_file(path: Path) -> Holding:
     container = _reopen(path)
     groups = _read_layout(container)
     trim_groups(container.h5, groups)
-    write_account(container.h5, _guess_account(container.h5, groups[0]))
+    _cut_parts(container.h5, path, groups)
+    write_end(container.h5, path, _guess_account(container.h5, groups[0]))
     holding = _describe(container.h5, path, mended=True)
     container.close()
     return holding

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import h5py
@@ -15,6 +15,10 @@ from mamba.data_worker.sinks.columns import Column
 from mamba.data_worker.sinks.early import EarlyRows
 from mamba.data_worker.sinks.frames import Frames
 from mamba.data_worker.sinks.layout import NUMBER, GroupLayout
+from mamba.data_worker.sinks.parts import PartedFrames
+
+Images = Frames | PartedFrames
+"""The frames of a flow, in the raw file or in files of their own."""
 
 _FIRST_NUMBERS = 4096
 
@@ -33,7 +37,7 @@ class GroupRows:
         fresh: numbers of the leader's rows that came since the last `flush`.
     """
 
-    def __init__(self, file: h5py.File, layout: GroupLayout, images: dict[str, Frames], early: EarlyRows) -> None:
+    def __init__(self, file: h5py.File, layout: GroupLayout, images: Mapping[str, Images], early: EarlyRows) -> None:
         self.layout, self._images, self._early = layout, images, early
         group = file[layout.path]
         self._columns = {
@@ -47,6 +51,10 @@ class GroupRows:
         self.fresh = RangeSet()
         for number in kept.tolist():
             self.fresh.add(number, 1)
+
+    def find_file(self, flow: str) -> int | None:
+        """Descriptor of the file that a flow's frames go to, if it is not the raw file."""
+        return self._images[flow].fd if flow in self._images else None
 
     def take(self, item: Item) -> None:
         """Write what came.
@@ -65,7 +73,7 @@ class GroupRows:
             self._put(item.source, rows, item.data)
         else:
             try:
-                self._images[item.source].write(rows, item.data)
+                self._images[item.source].write(rows, np.arange(item.first, item.last + 1), item.data)
             except OSError:
                 self._take_back(item, rows)
                 raise

@@ -1,0 +1,180 @@
+"""What the raw file makes of any flows, and what NeXus says of it."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from mamba.data_worker.nodes import Axis, Flow, Item, Job
+from mamba.data_worker.sinks.hdf5 import Hdf5Parameters, Hdf5Sink
+from mamba.data_worker.sinks.verification import verify_file
+from mamba.errors import DataError, GraphInvalid
+from mamba.scans.nexus.check import validate_file
+
+ACCOUNT = {"produced": 8, "written": 8, "missing": [], "duplicates": 0, "reason": ""}
+METADATA = {
+    "title": "a test",
+    "proposal": "2026-1",
+    "user": "Ada",
+    "command": "count(D.camera)",
+    "beamline": "BL1",
+    "facility": "virtual",
+    "energy_kev": 9.0,
+    "sample": {"name": "copper", "temperature": {"value": 293.0, "units": "K"}},
+    "devices": {"M.x": {"position": {"value": 1.5, "units": "mm"}}},
+    "detector": {"x_pixel_size": {"value": 75e-6, "units": "m"}, "distance": {"value": 0.2, "units": "m"}},
+    "packages": {"numpy": "2.4"},
+}
+INPUTS = {
+    "left": Flow((4, 6), "float32", 4, units="V"),
+    "right": Flow((3, 5), "uint16", 4, units="counts"),
+    "azimuthal": Flow((7,), "float32", 4, units="a.u.", axis=Axis("q", "1/nm", tuple(range(7)))),
+    "rows": Flow((2,), "int32", 4, columns=("energy", "i0")),
+    "clock": Flow((), "float64", 4, units="s"),
+    "mean": Flow((4, 6), "float64", 1, every=4),
+    "level": Flow((), "float32", 1, every=4),
+    "wide": Flow((10_000,), "float32", 4, axis=Axis("energy", "keV", tuple(range(10_000)))),
+}
+
+
+def write_file(path: Path, inputs: dict[str, Flow], *, skip: str = "", **parameters: object) -> dict[str, np.ndarray]:
+    """Eight frame numbers of each flow of random numbers; returns them."""
+    rng = np.random.default_rng(1)
+    sink = Hdf5Sink("file", Hdf5Parameters.model_validate({"spare_mib": 1, **parameters}))
+    sink.plan(inputs)
+    sink.open(Job(1, 8, path, "D.camera", "graph", METADATA), inputs)
+    sent = {}
+    for name, flow in inputs.items():
+        sent[name] = (rng.random((8 // flow.every, *flow.shape)) * 1000).astype(flow.dtype)
+    for first in (0, 4):
+        for name, flow in inputs.items():
+            rows = sent[name][first // flow.every : (first + 4) // flow.every]
+            if name != skip or first == 0:
+                sink.process(Item(first // flow.every, {name: rows}))
+    assert sink.flush() == [(0, 8)]
+    kept = sink.close(ACCOUNT)
+    assert set(inputs) - {next(iter(inputs))} <= set(kept)
+    return sent
+
+
+def test_any_flow_is_kept_as_it_came(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    sent = write_file(path, INPUTS, skip="rows")
+    with h5py.File(path) as file:
+        data, every = file["entry/data"], file["entry/every_4"]
+        np.testing.assert_array_equal(data["frames"], sent["left"])
+        assert data["frames"].attrs["units"] == "V"
+        for name in ("right", "azimuthal", "clock", "wide"):
+            np.testing.assert_array_equal(data[name], sent[name])
+            assert data[name].dtype == sent[name].dtype
+        np.testing.assert_array_equal(data["rows"][:4], sent["rows"][:4])
+        assert np.isnan(data["rows"][4:]).all()
+        assert data["rows"].attrs["columns"].tolist() == ["energy", "i0"]
+        np.testing.assert_array_equal(every["mean"], sent["mean"])
+        np.testing.assert_array_equal(every["level"], sent["level"])
+        assert every["frame_number"][:].tolist() == [0, 4]
+        spectrum = file["entry/azimuthal"]
+        assert (spectrum.attrs["signal"], spectrum.attrs["axes"].tolist()) == ("azimuthal", [".", "q"])
+        assert spectrum["q"].attrs["units"] == "1/nm"
+        assert file["entry/sample/name"].asstr()[()] == "copper"
+        assert file["entry/sample/temperature"].attrs["units"] == "K"
+        assert file["entry/mdw/devices_before/M.x/position"][()] == 1.5
+    assert validate_file(path).errors == ()
+
+
+def test_a_file_needs_no_frames(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    inputs = {"points": Flow((3,), "float64", 4, columns=("a", "b", "c")), "sum": Flow((), "uint32", 4)}
+    sent = write_file(path, inputs)
+    with h5py.File(path) as file:
+        np.testing.assert_array_equal(file["entry/data/points"], sent["points"])
+        np.testing.assert_array_equal(file["entry/data/sum"], sent["sum"])
+        assert file["entry/data"].attrs["signal"] == "points"
+    assert validate_file(path).errors == ()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "float32", "float64"])
+def test_packed_frames_are_read_by_h5py(tmp_path: Path, dtype: str) -> None:
+    path = tmp_path / "a.h5"
+    sent = write_file(path, {"camera": Flow((37, 53), dtype, 4)}, compression="bslz4", threads=2)
+    with h5py.File(path) as file:
+        np.testing.assert_array_equal(file["entry/data/frames"], sent["camera"])
+        assert file["entry/data/frames"].dtype == dtype
+
+
+def test_names_must_leave_the_file_unambiguous() -> None:
+    sink = Hdf5Sink("file", Hdf5Parameters())
+    for name in ("frame_number", "mdw", "every_3"):
+        with pytest.raises(GraphInvalid, match=f"has a dataset {name!r}"):
+            sink.plan({"camera": INPUTS["left"], name: INPUTS["clock"]})
+    with pytest.raises(GraphInvalid, match="the axis of 'q'"):
+        sink.plan({"q": INPUTS["azimuthal"]})
+
+
+CAMERA, SPECTRUM = Flow((8, 6), "uint16", 4, units="counts"), INPUTS["azimuthal"]
+POINTS = Flow((3,), "float64", 4, columns=("energy", "i0", "i1"))
+TECHNIQUES = {
+    "NXdata": ({"camera": CAMERA}, {}),
+    "NXtomo": ({"camera": CAMERA, "angle": Flow((), "float64", 4, units="degrees")}, {"rotation_angle": "angle"}),
+    "NXxas": (
+        {"points": POINTS},
+        {"energy": "points.energy", "incoming_beam": "points.i0", "absorbed_beam": "points.i1"},
+    ),
+    "NXazint1d": ({"camera": CAMERA, "azimuthal": SPECTRUM}, {"I": "azimuthal", "polarization_applied": True}),
+}
+
+
+@pytest.mark.parametrize("definition", TECHNIQUES)
+def test_a_technique_s_file_keeps_its_definition(tmp_path: Path, definition: str) -> None:
+    inputs, fields = TECHNIQUES[definition]
+    path = tmp_path / "a.h5"
+    write_file(path, inputs, definition=definition, fields=fields)
+    assert validate_file(path).errors == ()
+    with h5py.File(path) as file:
+        assert file["entry"].get("definition", np.array(b"NXdata"))[()].decode() == definition
+
+
+def test_a_definition_s_fields_are_checked_before_anything_starts() -> None:
+    def plan(definition: str, fields: dict[str, object], inputs: dict[str, Flow]) -> None:
+        Hdf5Sink("file", Hdf5Parameters.model_validate({"definition": definition, "fields": fields})).plan(inputs)
+
+    with pytest.raises(GraphInvalid, match="NXxas needs incoming_beam"):
+        plan("NXxas", {"energy": "points.energy", "incoming_beam": "points.i9"}, {"points": POINTS})
+    with pytest.raises(GraphInvalid, match="no field 'rotation_angel'"):
+        plan("NXtomo", {"rotation_angel": "points.energy"}, {"camera": CAMERA, "points": POINTS})
+    with pytest.raises(GraphInvalid, match="NXtomo needs frames"):
+        plan("NXtomo", {"rotation_angle": "points.energy"}, {"points": POINTS})
+    with pytest.raises(GraphInvalid, match="spectrum with its axis"):
+        plan("NXazint1d", {"I": "points"}, {"points": POINTS})
+
+
+@pytest.mark.parametrize("compression", ["none", "bslz4"])
+def test_split_frames_are_shown_as_one(tmp_path: Path, compression: str) -> None:
+    path = tmp_path / "a.h5"
+    sent = write_file(path, INPUTS, frames_per_file=3, compression=compression)
+    assert sorted(file.name for file in tmp_path.glob("a_frames_*")) == [f"a_frames_0000{k}.h5" for k in range(3)]
+    with h5py.File(path) as file:
+        np.testing.assert_array_equal(file["entry/data/frames"], sent["left"])
+        np.testing.assert_array_equal(file["entry/instrument/detector/data"], sent["left"])
+        np.testing.assert_array_equal(file["entry/wide/wide"], sent["wide"])
+        np.testing.assert_array_equal(file["entry/every_4/mean"], sent["mean"])
+        np.testing.assert_array_equal(file["entry/data/rows"], sent["rows"])
+    with h5py.File(tmp_path / "a_frames_00002.h5") as file:
+        np.testing.assert_array_equal(file["entry/data/frames"], sent["left"][6:])
+        assert file["entry/data/frame_number"][:].tolist() == [6, 7]
+    checked = list(verify_file(path))
+    assert sum(c.rows for c in checked if c.path == "/entry/data/frames") == 8
+    assert not any(c.bad for c in checked)
+    # nexusformat 2.1 takes every virtual dataset for a stack with one source per row
+    assert all("size is inconsistent with the signal shape" in error for error in validate_file(path).errors)
+    path.unlink()
+    with pytest.raises(DataError, match=r"a_frames_00000.h5: exists"):
+        write_file(path, INPUTS, frames_per_file=3)
+    assert not path.exists()
+
+
+def test_the_size_of_a_file_is_a_number_of_frames(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    write_file(path, {"camera": CAMERA}, gib_per_file=200 / 2**30)
+    assert len(list(tmp_path.glob("a_frames_*"))) == 4
