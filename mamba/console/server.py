@@ -17,8 +17,8 @@ from IPython import get_ipython
 from mamba.console.cells import explain_interruption
 from mamba.console.magics import register_magics
 from mamba.console.session import ConsoleSession
-from mamba.devices import graph
 from mamba.console.short_errors import show_short_interruptions
+from mamba.devices import graph
 from mamba.errors import ZError
 
 log = logging.getLogger(__name__)
