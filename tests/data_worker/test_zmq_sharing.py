@@ -102,7 +102,7 @@ def test_rows_of_numbers_keep_their_type(share: Share, subscribe: Subscribe) -> 
 
 
 def test_a_program_without_mamba_reads_it_with_the_ten_lines_of_the_manual(share: Share, endpoint: str) -> None:
-    (program,) = re.findall(r"```python\n(.*?)```", _PAGE.read_text(), re.DOTALL)
+    (program,) = re.findall(r"```python\n(import json, sys.*?)```", _PAGE.read_text(), re.DOTALL)
     assert "mamba" not in program
     assert len(program.strip().splitlines()) <= 10
     sink = share(readers=1, wait_s=30)
