@@ -50,7 +50,7 @@ class GraphServices:
     def describe(self, *, path: Path = "") -> Any:
         """The graph as data."""
         camera = graphs.find_camera(self._groups(), path)
-        graph = camera.load_graph()
+        graph = camera.peek_graph()
         return {"device": camera.name, "source": str(camera.graph) if graphs.is_file(camera) else "", **graph.dump()}
 
     def validate(

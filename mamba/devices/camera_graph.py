@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from mamba.data_worker.graph import Graph
     from mamba.data_worker.nodes import Flow
 
+Version = tuple[int, int]
+"""When a file was written, and its size."""
+
 
 class GraphUser:
     """The part of a camera that knows its graph.
@@ -23,6 +26,7 @@ class GraphUser:
 
     graph: Path | Graph
     link: TangoLink
+    _seen: tuple[Path, Version | None, Graph] | None = None
 
     def use_graph(self, graph: Path | Graph) -> None:
         """Let the next acquisition go through another graph, checked against what the camera sends.
@@ -66,10 +70,35 @@ class GraphUser:
         """
         from mamba.data_worker.graph import load_graph
 
-        return load_graph(self.graph) if isinstance(self.graph, Path) else self.graph
+        if not isinstance(self.graph, Path):
+            return self.graph
+        version = _find_version(self.graph)
+        graph = load_graph(self.graph)
+        self._seen = (self.graph, version, graph)
+        return graph
+
+    def peek_graph(self) -> Graph:
+        """The same for who only looks: a file is not read again, nor a Python file executed, while it is unchanged.
+
+        Raises:
+            GraphInvalid: as `load_graph`.
+        """
+        if isinstance(self.graph, Path) and self._seen is not None:
+            path, version, graph = self._seen
+            if path == self.graph and version is not None and version == _find_version(path):
+                return graph
+        return self.load_graph()
 
     def _read_form(self) -> tuple[int, int, str]:
         """Height, width and NumPy's name of the type."""
         readings = self.link.read("Height", "Width", "PixelFormat")
         dtype = np.dtype(str(readings["PixelFormat"].value)).name
         return int(readings["Height"].value), int(readings["Width"].value), dtype
+
+
+def _find_version(path: Path) -> Version | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size

@@ -42,7 +42,7 @@ def graph(source: Path | str | Graph | Branch | Camera, camera: Camera | None = 
     from mamba.data_worker.graph import Graph, load_graph
 
     if isinstance(source, Camera):
-        return BeamlineGraph(source.load_graph(), _find_file(source.graph), source)
+        return BeamlineGraph(source.peek_graph(), _find_file(source.graph), source)
     if isinstance(source, Branch):
         source = build("graph", source)
     if isinstance(source, Graph):
@@ -221,7 +221,7 @@ def describe_graph(camera: Camera) -> GraphStatus:
     place: dict[str, Any] = {"device": camera.name, "source": str(source or ""), "error": camera.failure}
     if armed is None:
         try:
-            name = camera.load_graph().name
+            name = camera.peek_graph().name
         except MambaError as error:
             return GraphStatus(source.stem if source else "", **{**place, "error": str(error)}, state="failed")
         return GraphStatus(name, **place, state="failed" if camera.failure else "idle")

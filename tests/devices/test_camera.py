@@ -18,7 +18,8 @@ from event_model import DocumentNames, schema_validators
 
 from mamba.console.services import Services
 from mamba.data_worker.building import node
-from mamba.data_worker.control import shutdown_ray
+from mamba.data_worker.control import load_graph, shutdown_ray
+from mamba.data_worker.python_text import write_python
 from mamba.data_worker.status_table import GraphStatus
 from mamba.devices import Camera, FrameSettings, graph
 from mamba.errors import BadValue, DataError, DeviceFault, GraphInvalid, MambaError, StreamBroken, UnknownDevice
@@ -261,6 +262,14 @@ def test_a_graph_that_does_not_fit_is_not_used(camera, tmp_path):
     assert camera.graph == before
     with pytest.raises(BadValue, match="is no camera"):
         graph(before).use("D.camera")
+    counting = tmp_path / "counting.py"
+    text = write_python(load_graph(before))
+    counting.write_text(f"with open({str(tmp_path / 'count')!r}, 'a') as f:\n    f.write('x')\n{text}")
+    used = graph(counting, camera)
+    assert [used.status().graph, graph(camera).status().state, repr(used)[:5]] == ["small", "idle", "small"]
+    executed = (tmp_path / "count").read_text()
+    used.status()
+    assert (tmp_path / "count").read_text() == executed, "who looks executes nothing"
     built = node("stream", name="camera") >> node("hdf5", name="file")
     assert graph(built, camera).start(frames=5).wait(40).written == 5
 
