@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from mamba.devices.camera import Camera, FrameSettings
 from mamba.devices.group import iter_devices
-from mamba.errors import BadValue, DataError, MambaError, UnknownDevice
+from mamba.errors import BadValue, DataError, GraphInvalid, MambaError, UnknownDevice
 
 if TYPE_CHECKING:
     from mamba.data_worker.building import Branch
     from mamba.data_worker.control import Ledger
+    from mamba.data_worker.feedback import Feedback
     from mamba.data_worker.graph import Graph
     from mamba.data_worker.status_table import GraphStatus
 
@@ -150,6 +151,23 @@ class BeamlineGraph:
     def status(self) -> GraphStatus:
         """What it is doing now, node by node."""
         return describe_graph(self._require())
+
+    def __getitem__(self, node: str) -> Feedback:
+        """What a `feedback` node says: `G["steer"].latest`, `await G["steer"]`; in a plan `next_row(G["steer"])`.
+
+        Raises:
+            GraphInvalid: no such node, or not one that speaks to the console; names those that do.
+        """
+        from mamba.data_worker.control import feedback
+
+        speaking = [spec.name for spec in self.graph.nodes if spec.kind == "feedback"]
+        if node not in speaking:
+            raise GraphInvalid(
+                f"graph {self.graph.name}: node {node!r} says nothing to the console",
+                seen=f"feedback nodes: {', '.join(speaking) or 'none'}",
+                remedy="put a node of kind 'feedback' behind the one whose values are wanted",
+            )
+        return feedback[node]
 
     def draw(self, out: Path | str) -> Path:
         """Draw it into a picture: .png, .svg or .pdf."""

@@ -10,6 +10,7 @@ the camera; ending the run ends camera and graph.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Generator
@@ -31,6 +32,7 @@ __all__ = [
     "list_scan",
     "mv",
     "mvr",
+    "next_row",
     "rel_list_scan",
     "rel_scan",
     "scan",
@@ -100,6 +102,35 @@ def acquire(
     return (yield from take())
 
 
+def next_row(node: Any, *, number: int | None = None, timeout_s: float = 60.0) -> Plan:
+    """Wait for what a `feedback` node of a graph says.
+
+    In a plan, with the camera kicked off: `row = yield from next_row(G["steer"])`.
+
+    Args:
+        node: the node, `G["steer"]`.
+        number: the row of this frame, or of the first later one, also when it has come already; None: the next one.
+        timeout_s: how long to wait for it; a pause of the run counts.
+
+    Returns:
+        The row: `number`, `values`, `time`.
+
+    Raises:
+        NodeFailed: the acquisition ended before it came.
+        DataError: it did not come in time.
+    """
+    deadline = time.monotonic() + timeout_s
+    arrival = node.next() if number is None else node.at(number)
+    while not arrival.done and (left_s := deadline - time.monotonic()) > 0:
+        yield Msg("wait_for", None, [_future_of(arrival, left_s)])
+    if not arrival.done:
+        raise DataError(
+            f"node {node.name!r}: no row within {timeout_s:g} s",
+            remedy="look at the detector and at the graph: G.status()",
+        )
+    return arrival.wait(0)
+
+
 def _check(camera: Any, *, frames: int, exposure_s: float | None, period_s: float) -> None:
     # what comes from a prompt may be anything, whatever the annotations say; nan and inf have no remainder of 0
     if isinstance(frames, bool) or not isinstance(frames, Real) or frames % 1 != 0 or frames < 1:
@@ -131,11 +162,14 @@ def _wait(status: Any) -> Plan:
         raise status.exception()
 
 
-def _future_of(status: Any) -> Callable[[], Awaitable[None]]:
+def _future_of(status: Any, timeout_s: float | None = None) -> Callable[[], Awaitable[None]]:
+    """For `wait_for`: ends when the status is done, or after `timeout_s`; the status says which."""
+
     async def wait_until_done() -> None:
         loop, done = asyncio.get_running_loop(), asyncio.Event()
         status.add_callback(lambda _: loop.call_soon_threadsafe(done.set))
-        await done.wait()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(done.wait(), timeout_s)
 
     return wait_until_done
 

@@ -22,7 +22,17 @@ from mamba.data_worker.control import load_graph, shutdown_ray
 from mamba.data_worker.python_text import write_python
 from mamba.data_worker.status_table import GraphStatus
 from mamba.devices import Camera, FrameSettings, graph
-from mamba.errors import BadValue, DataError, DeviceFault, GraphInvalid, MambaError, StreamBroken, UnknownDevice
+from mamba.errors import (
+    BadValue,
+    DataError,
+    DeviceFault,
+    GraphInvalid,
+    MambaError,
+    NodeFailed,
+    StreamBroken,
+    UnknownDevice,
+)
+from mamba.scans import next_row
 from tango_servers.camera.model import render_frame
 from tests.support.tango_facility import TangoFacility, running_facility, wait_until
 
@@ -238,6 +248,50 @@ def test_a_graph_is_used_armed_started_and_watched(camera, tmp_path):
     assert "halves of D.camera: done, arm" in repr(status)
     with h5py.File(status.file) as h5:
         assert h5["/entry/data/left"].shape == (40, 1)
+
+
+STEERED = """
+name: steered
+nodes:
+  - {name: camera, kind: stream, group: all}
+  - {name: left, kind: region_sums, group: all, parameters: {regions: [{name: a, x: 0, y: 0, width: 48, height: 64}]}}
+  - {name: steer, kind: feedback, group: all}
+  - {name: file, kind: hdf5, group: all}
+edges:
+  - {from: camera, to: left}
+  - {from: left, to: steer}
+  - {from: camera, to: file}
+"""
+
+
+def test_a_plan_waits_for_what_a_node_says(camera, tmp_path, run):
+    file = tmp_path / "steered.yaml"
+    file.write_text(STEERED)
+    used = graph(file, camera)
+    with pytest.raises(GraphInvalid, match="node 'left' says nothing to the console\n  seen: feedback nodes: steer"):
+        used["left"]
+    rows = []
+
+    def steered():
+        yield from bps.stage(camera)
+        yield from bps.open_run()
+        yield from bps.prepare(camera, {"frames": 40, "period_s": 0.01}, wait=True)
+        yield from bps.kickoff(camera, wait=True)
+        rows.append((yield from next_row(used["steer"])))
+        rows.append((yield from next_row(used["steer"], number=30)))
+        with pytest.raises(NodeFailed, match="the arm ended before the row came"):
+            yield from next_row(used["steer"], number=1000)
+        yield from bps.complete(camera, wait=True)
+        with pytest.raises(DataError, match=r"node 'steer': no row within 0.2 s"):
+            yield from next_row(used["steer"], timeout_s=0.2)
+        yield from bps.close_run()
+        yield from bps.unstage(camera)
+
+    run(steered())
+    assert rows[0].number < rows[1].number == 30
+    for row in rows:
+        assert row.values[0] == render_frame(row.number, SHAPE)[:, :48].sum(dtype="u8")
+    assert used["steer"].latest.number == 39
 
 
 def test_a_graph_is_stopped_by_whoever_asks(camera):

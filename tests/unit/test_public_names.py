@@ -55,6 +55,7 @@ NAMES = {
         "make_run_engine",
         "mv",
         "mvr",
+        "next_row",
         "notices_of",
         "rel_list_scan",
         "rel_scan",

@@ -114,6 +114,6 @@ def _name_type(field: dict[str, Any]) -> str:
 def _list_limits(field: dict[str, Any]) -> Iterator[str]:
     for key, text in _LIMITS.items():
         if key in field and "prefixItems" not in field:
-            yield text.format(field[key])
+            yield "not empty" if key in ("minItems", "minLength") and field[key] == 1 else text.format(field[key])
     for inner in (*field.get("anyOf", ()), *([field["items"]] if isinstance(field.get("items"), dict) else ())):
         yield from _list_limits(inner)

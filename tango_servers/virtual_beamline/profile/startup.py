@@ -13,6 +13,7 @@ from mamba.scans import (
     make_run_engine,
     mv,
     mvr,
+    next_row,
     rel_scan,
     scan,
     sleep,
