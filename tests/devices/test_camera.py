@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -36,6 +38,7 @@ from mamba.scans import next_row
 from tango_servers.camera.model import render_frame
 from tests.support.tango_facility import TangoFacility, running_facility, wait_until
 
+PAGE = Path(__file__).parents[2] / "docs" / "data-worker.md"
 SHAPE = (64, 96)
 NAME = "test/camera/1"
 GRAPH = """
@@ -292,6 +295,10 @@ def test_a_plan_waits_for_what_a_node_says(camera, tmp_path, run):
     for row in rows:
         assert row.values[0] == render_frame(row.number, SHAPE)[:, :48].sum(dtype="u8")
     assert used["steer"].latest.number == 39
+    names = {"D": SimpleNamespace(camera=camera), "G": used, "bps": bps, "next_row": next_row}
+    exec(re.search(r"```python\n(def until_bright.*?)```", PAGE.read_text(), re.DOTALL)[1], names)
+    run(names["until_bright"](frames=3000, enough=1.0))
+    assert 0 < camera.ledger.written < 3000
 
 
 def test_a_graph_is_stopped_by_whoever_asks(camera):
