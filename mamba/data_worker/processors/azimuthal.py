@@ -69,7 +69,7 @@ class AzimuthalParameters(NodeParameters):
 
 
 class Azimuthal(Node):
-    """Mean intensity in each bin, in the units of the image; NaN where a bin has no pixel.
+    """A pattern from each image: the mean intensity in each bin of q or angle, NaN where a bin has no pixel.
 
     Pixels that are NaN are left out.
     """

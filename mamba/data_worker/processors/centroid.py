@@ -34,10 +34,10 @@ class CentroidParameters(NodeParameters):
 
 
 class Centroid(Node):
-    """Columns x, y, sigma_x, sigma_y: centre of mass and root mean square width of what is above the background.
+    """Centre of mass and root mean square widths of what is above the background, in each image.
 
-    Counted from the middle of the frame's first pixel. All are NaN where nothing is above the background, or a pixel is
-    NaN. 0.5 ms of CPU time per frame of 512² uint16.
+    Columns x, y, sigma_x, sigma_y, counted from the middle of the frame's first pixel. All are NaN where nothing is
+    above the background, or a pixel is NaN. 0.5 ms of CPU time per frame of 512² uint16.
     """
 
     takes = CentroidParameters

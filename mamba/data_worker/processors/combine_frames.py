@@ -27,7 +27,7 @@ class CombineFramesParameters(NodeParameters):
 
 
 class CombineFrames(GroupNode):
-    """Array i is the sum, mean, smallest or largest of frames n·i to n·i + n − 1.
+    """n frames become one: array i is the sum, mean, smallest or largest of frames n·i to n·i + n − 1.
 
     A mean is of those that came; a sum in which frames are missing is smaller. Sums of whole numbers are exact.
     """

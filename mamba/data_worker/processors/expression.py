@@ -26,7 +26,7 @@ class ExpressionParameters(NodeParameters):
 
 
 class Expression(Node):
-    """A formula, worked out for all frames of a block at once.
+    """A formula over the inputs and their columns.
 
     Numbers are float32 for images of up to 16 bits and for float32, float64 for all others; the result is what NumPy
     makes of them, truth is 0 or 1. `sum`, `mean`, `std`, `min` and `max` are over each frame.

@@ -29,8 +29,9 @@ class FrameValuesParameters(NodeParameters):
 
 
 class FrameValues(Node):
-    """One row per frame, in float64: sums of whole numbers are exact below 2⁵³, `std` divides by the number of pixels.
+    """Sum, mean, extremes or spread of each frame: a row of float64.
 
+    Sums of whole numbers are exact below 2⁵³; `std` divides by the number of pixels.
     A NaN in a frame makes its sum, mean, smallest, largest and spread NaN.
     """
 

@@ -39,7 +39,7 @@ class MaskParameters(NodeParameters):
 
 
 class Mask(Node):
-    """Replaces bad pixels; everything else stays, the type too.
+    """Replaces bad pixels by a value or their neighbours' median; everything else stays, the type too.
 
     The median is of the good pixels of the smallest square around a bad one that has any: 3 × 3, 5 × 5 and so on up to
     `reach`. For whole numbers a median between two is rounded to the even one.

@@ -38,8 +38,9 @@ class PeakFitParameters(NodeParameters):
 
 
 class PeakFit(Node):
-    """Columns centre and fwhm in units of the axis, else channels or pixels; height, background, residual of values.
+    """Fits one peak to each spectrum, or to a profile of each image.
 
+    Columns centre and fwhm, in units of the axis, else channels or pixels; height, background and residual, of values.
     A row is NaN where the fit did not converge or found no peak inside the range.
     """
 

@@ -63,8 +63,9 @@ class PythonFileParameters(NodeParameters):
 
 
 class PythonFile(Node):
-    """Calls the user's code with the rows of a block, (count, *shape); it gives as many rows, or None for nothing.
+    """Calls a function or class of your own Python file.
 
+    It gets the rows of a block, shape (count, *shape), and gives as many rows, or None for nothing.
     With several inputs it gets a dictionary of rows by the input's name, all of the same frame numbers. Rows cannot be
     written to, and are gone after the call: what is kept must be copied.
     """

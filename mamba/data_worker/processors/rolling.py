@@ -43,9 +43,10 @@ class RollingParameters(NodeParameters):
 
 
 class Rolling(Node):
-    """Statistics of an array and those before it, `last` in all, in float64; the first ones have fewer before them.
+    """Mean, spread and extremes of the last n: of an array and those before it, in float64.
 
-    Frames that never came are not counted: it is the last n that came. `std` divides by their number.
+    The first ones have fewer before them. Frames that never came are not counted: it is the last n that came. `std`
+    divides by their number.
     """
 
     takes = RollingParameters

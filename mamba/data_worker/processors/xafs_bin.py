@@ -77,10 +77,11 @@ class XafsBinParameters(NodeParameters):
 
 
 class XafsBin(GroupNode):
-    """A spectrum of µ on the grid: in each bin the sum of i1 over the sum of i0, so that bright points count more.
+    """Points become a spectrum of µ on a grid of energies.
 
-    A bin reaches half way to its neighbours. NaN where no point came, or i1 has no logarithm. Points whose i0 is not
-    above zero, or whose numbers are not finite, are left out, as are those beyond the grid.
+    In each bin it is the sum of i1 over the sum of i0, so that bright points count more. A bin reaches half way to its
+    neighbours. NaN where no point came, or i1 has no logarithm. Points whose i0 is not above zero, or whose numbers
+    are not finite, are left out, as are those beyond the grid. When its actor dies, it begins anew.
     """
 
     takes = XafsBinParameters
