@@ -12,11 +12,16 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.alone import hold_machine
 from tests.support.shared_memory import list_orphaned_memory
 
 _LOCKS = "MAMBA_TEST_LOCKS"
+
+# generated examples must not fail because the machine is busy
+settings.register_profile("mamba", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("mamba")
 
 
 def pytest_configure(config: pytest.Config) -> None:
