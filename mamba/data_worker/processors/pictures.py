@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,9 @@ from pydantic import AfterValidator, Field, model_validator
 
 from mamba.data_worker.nodes import NodeParameters
 from mamba.errors import DataError
+
+_MOST_AVERAGED = 1000
+"""Images of a dataset: more are a run, not a dark."""
 
 
 def _be_absolute(path: Path) -> Path:
@@ -60,6 +64,8 @@ def read_image(node: str, path: Path, name: str, shape: tuple[int, ...]) -> NDAr
         DataError: the file or dataset is not there, or has another shape.
     """
     what = f"node {node!r}: cannot use {path} {name}"
+    with contextlib.suppress(ImportError):
+        import hdf5plugin  # noqa: F401  # it reads what is packed
     try:
         with h5py.File(path) as file:
             found = file.get(name)
@@ -67,16 +73,16 @@ def read_image(node: str, path: Path, name: str, shape: tuple[int, ...]) -> NDAr
                 raise DataError(what, seen="no such dataset", remedy=f"it has: {_list_datasets(file)}")
             if found.shape == shape:
                 return np.asarray(found[()])
-            if found.shape[1:] == shape and found.shape[0] > 0:
+            if found.shape[1:] == shape and 0 < len(found) <= _MOST_AVERAGED:
                 return _average(found)
             raise DataError(
                 what,
                 seen=f"shape {found.shape}, frames have {shape}",
-                remedy="take one of the same detector with the same region and binning",
+                remedy=f"take one, or up to {_MOST_AVERAGED}, of the same detector with the same region and binning",
             )
     except OSError as error:
         reason = str(error).splitlines()[0][:200]
-        raise DataError(what, seen=reason, remedy="check the path, as seen from where the node runs") from None
+        raise DataError(what, seen=reason, remedy="check path and file, as seen from where the node runs") from None
 
 
 def _average(dataset: h5py.Dataset) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import hdf5plugin
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -32,6 +33,8 @@ def pictures(tmp_path: Path) -> Path:
         file["dark"] = np.stack([np.full((4, 6), level) for level in (9, 10, 11)]).astype(np.uint16)
         file["flat"], file["mask"], file["small"] = flat, mask, np.zeros((2, 2))
         file["hole"] = np.full((4, 6), np.nan)
+        file.create_dataset("run", (1001, 4, 6), np.uint16)
+        file.create_dataset("packed", data=np.full((2, 4, 6), 10, np.uint16), **hdf5plugin.Bitshuffle(cname="lz4"))
     return path
 
 
@@ -51,6 +54,11 @@ def test_dark_and_flat_from_a_file(pictures: Path, caplog: pytest.LogCaptureFixt
         run("dark_flat", {"dark": dark, "flat": flat}, frames)
 
 
+def test_a_packed_dark(pictures: Path) -> None:
+    ran = run("dark_flat", {"dark": {"file": str(pictures), "dataset": "packed"}}, np.full((2, 4, 6), 15, np.uint16))
+    assert (ran.stacked == 5).all()
+
+
 @given(IMAGES, st.integers(0, 50), st.integers(51, 300))
 @settings(max_examples=40)
 def test_dark_and_flat_are_the_formula(frames: Any, dark: int, flat: int) -> None:
@@ -68,6 +76,7 @@ def test_dark_and_flat_are_the_formula(frames: Any, dark: int, flat: int) -> Non
         ("small", r"cannot use .*pictures.h5 small\n  seen: shape \(2, 2\), frames have \(4, 6\)"),
         ("dork", r"no such dataset\n  do:   it has: /dark, /flat, /hole"),
         ("hole", "24 pixels are not finite"),
+        ("run", r"seen: shape \(1001, 4, 6\), frames have \(4, 6\)\n  do:   take one, or up to 1000"),
     ],
 )
 def test_a_picture_that_cannot_be_used_is_named(pictures: Path, dataset: str, message: str) -> None:
