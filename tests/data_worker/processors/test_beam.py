@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from mamba.data_worker.processors.region_sums import RegionSums
 from tests.data_worker.processors.steps import flow_of, run
 
 ROWS = hnp.arrays(np.float64, st.tuples(st.integers(1, 30), st.just(2)), elements=st.integers(-1000, 1000))
@@ -38,6 +39,22 @@ def test_sums_of_many_regions(dtype: str, data: Any) -> None:
         truth = [int(frame[inside].astype(object).sum()) for frame in frames]
         assert ran.stacked[:, column].tolist() == truth
     assert ran.flow.columns == tuple(r["name"] for r in regions)
+
+
+@pytest.mark.parametrize(("size", "count", "way"), [(100, 300, "running"), (10, 300, "gathered"), (200, 3, "sliced")])
+def test_each_way_of_summing_is_exact_at_full_scale(size: int, count: int, way: str) -> None:
+    random = np.random.default_rng(8)
+    frames = np.full((2, 512, 512), 65535, np.uint16)  # four times 2³² in all
+    frames[1] = random.integers(0, 65536, (512, 512))
+    places = random.integers(0, 512 - size, (count, 2)).tolist()
+    regions = [{"name": f"r{n}", "x": x, "y": y, "width": size, "height": size} for n, (x, y) in enumerate(places)]
+    ran = run("region_sums", {"regions": regions}, frames)
+    assert isinstance(ran.node, RegionSums)
+    taken = "running" if ran.node._running is not None else "gathered" if ran.node._gathered else "sliced"
+    assert taken == way
+    for frame, sums in zip(frames, ran.stacked, strict=True):
+        truth = [int(frame[y : y + size, x : x + size].sum(dtype=np.uint64)) for x, y in places]
+        assert sums.tolist() == truth
 
 
 def make_spot(
