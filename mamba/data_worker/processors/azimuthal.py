@@ -14,6 +14,7 @@ no             7.4/7.5    14/28    10.7/10.7
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -105,34 +106,32 @@ class Azimuthal(Node):
             import pyFAI
             from pyFAI.integrator.azimuthal import AzimuthalIntegrator
         except ImportError as error:
-            raise GraphInvalid(
-                f"node {self.name!r}: pyFAI is not installed",
-                seen=str(error),
-                remedy="pip install 'mamba-beamline[azimuthal]'",
-            ) from None
-        if (geometry := self.parameters.geometry) is not None:
-            pixel, (x, y) = geometry.pixel_size * 1e-6, geometry.centre
-            return AzimuthalIntegrator(
-                dist=geometry.distance * 1e-3,
-                poni1=y * pixel,
-                poni2=x * pixel,
-                pixel1=pixel,
-                pixel2=pixel,
-                wavelength=geometry.wavelength * 1e-10,
-            )
+            remedy = "pip install 'mamba-beamline[azimuthal]'"
+            raise GraphInvalid(f"node {self.name!r}: pyFAI is not installed", seen=str(error), remedy=remedy) from None
+        geometry = self.parameters.geometry
+        if geometry is None:
+            return self._load_poni(pyFAI.load, shape)
+        pixel, (x, y) = geometry.pixel_size * 1e-6, geometry.centre
+        return AzimuthalIntegrator(
+            dist=geometry.distance * 1e-3,
+            poni1=y * pixel,
+            poni2=x * pixel,
+            pixel1=pixel,
+            pixel2=pixel,
+            wavelength=geometry.wavelength * 1e-10,
+        )
+
+    def _load_poni(self, load: Callable[[str], Any], shape: tuple[int, int]) -> Any:
         what = f"node {self.name!r}: cannot use {self.parameters.poni}"
         try:
-            integrator = pyFAI.load(str(self.parameters.poni))
+            integrator = load(str(self.parameters.poni))
         except Exception as error:  # noqa: BLE001  # pyFAI raises whatever its parser meets
             raise GraphInvalid(what, seen=f"{type(error).__name__}: {error}"[:200], remedy="name a poni file") from None
         if self.parameters.axis == "q" and not integrator.wavelength:
             raise GraphInvalid(what, seen="it has no wavelength", remedy="set axis: two_theta, or calibrate again")
         if integrator.detector.shape not in (None, shape):
-            raise GraphInvalid(
-                what,
-                seen=f"it is for {integrator.detector.shape}, frames have {shape}",
-                remedy="calibrate with such frames",
-            )
+            seen = f"it is for {integrator.detector.shape}, frames have {shape}"
+            raise GraphInvalid(what, seen=seen, remedy="calibrate with such frames")
         return integrator
 
     def open(self, job: Job, inputs: dict[str, Flow]) -> None:

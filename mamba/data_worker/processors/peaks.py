@@ -36,18 +36,19 @@ def fit_peaks(x: Floats, rows: Floats, *, shape: Shape, sloping: bool) -> Floats
     """
     middle, scale = float(np.mean(x)), float(np.ptp(x))
     u = (x - middle) / scale
-    good = np.isfinite(rows).all(axis=1)
     found = np.full((len(rows), 5), np.nan)
-    if good.any():
+    good = np.flatnonzero(np.isfinite(rows).all(axis=1))
+    with np.errstate(all="ignore"):  # what overflows does not converge
         y = rows[good]
         size = np.maximum(np.ptp(y, axis=1), np.finfo(float).tiny)[:, None]
-        base = y.min(axis=1)[:, None]
-        p, left, converged = _minimise(u, (y - base) / size, shape=shape, sloping=sloping)
-        steepness = p[:, 4] if sloping else 0.0
-        results = [p[:, 0] * scale + middle, abs(p[:, 1]) * scale, p[:, 2] * size[:, 0]]
-        results += [(p[:, 3] + steepness * p[:, 0]) * size[:, 0] + base[:, 0], left * size[:, 0]]
+        base = y.min(axis=1, initial=np.inf)[:, None]
+        p, left, settled = _minimise(u, (y - base) / size, shape=shape, sloping=sloping)
         inside = (p[:, 0] >= u.min()) & (p[:, 0] <= u.max()) & (abs(p[:, 1]) <= 2) & (abs(p[:, 2]) > 0)
-        found[good] = np.where((converged & inside)[:, None], np.stack(results, axis=1), np.nan)
+        level = p[:, 3] + (p[:, 4] * p[:, 0] if sloping else 0)
+        along, up = [p[:, 0] * scale + middle, abs(p[:, 1]) * scale], np.stack([p[:, 2], level, left], axis=1) * size
+        up[:, 1] += base[:, 0]
+        fitted = np.concatenate([np.stack(along, axis=1), up], axis=1)
+        found[good] = np.where((settled & inside & np.isfinite(fitted).all(axis=1))[:, None], fitted, np.nan)
     return found
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from scipy.optimize import curve_fit
 
 from mamba.data_worker.nodes import Axis
@@ -64,6 +65,14 @@ def test_what_is_no_peak_is_not_a_number() -> None:
     said = found[~np.isnan(found[:, 0])]
     assert (said[:, 0] >= X[0]).all()
     assert (said[:, 0] <= X[-1]).all()
+
+
+@given(hnp.arrays(np.float64, (4, 12), elements=st.floats(width=64)), st.booleans())
+@settings(max_examples=60)
+def test_whatever_comes_is_a_result_or_not_a_number(rows: Any, sloping: bool) -> None:
+    found = fit_peaks(np.arange(12.0), rows, shape="lorentz", sloping=sloping)
+    assert found.shape == (4, 5)
+    assert (np.isfinite(found).all(axis=1) | np.isnan(found).all(axis=1)).all()
 
 
 @pytest.mark.parametrize(("profile", "centre", "fwhm"), [("x", 33.0, 8.0), ("y", 20.0, 5.0)])
