@@ -1,5 +1,6 @@
 """Processors in whole graphs: a detector process, real Ray actors, a real file."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,14 @@ import h5py
 import numpy as np
 import pytest
 
+from mamba.data_worker.control import arm
 from mamba.data_worker.graph import parse_graph
 from mamba.errors import DataError, NodeFailed
 from tests.data_worker.conftest import REGIONS, Start
+from tests.data_worker.processors.test_xafs import FOIL
+from tests.support.fly_controller import Controller
 from tests.support.frame_feeder import make_frame
+from tests.support.threads import run_beside
 
 SHAPE = (32, 48)
 GEOMETRY = {"distance": 50, "pixel_size": 172, "centre": [20, 10], "wavelength": 1}
@@ -70,6 +75,38 @@ def test_corrected_combined_joined_and_integrated_in_one_graph(start: Start, tmp
         np.testing.assert_allclose(tens["tens"][:], means, rtol=1e-5)
 
 
+def test_points_of_a_copper_foil_become_its_spectrum_while_they_come(ray_once: None, tmp_path: Path) -> None:
+    foil = np.loadtxt(FOIL)
+    with Controller(columns=3, block_points=20, arm=5) as controller:
+        told = {"endpoint": controller.endpoint, "token": controller.token, "columns": ["energy", "i0", "i1"]}
+        names = {"energy": "points.energy / 1000", "i0": "points.i0", "i1": "points.i1"}
+        graph = parse_graph(
+            {
+                "name": "xafs",
+                "nodes": [
+                    node("points", "points", **told),
+                    node("mu", "xafs_bin", **names, points=(foil[:, 0] / 1000).tolist(), every=100),
+                    {"name": "file", "kind": "hdf5", "group": "file"},
+                ],
+                "edges": edges("points > file", "points > mu", "mu > file"),
+            }
+        )
+        with run_beside(controller.await_reader):
+            armed = arm(graph, arm_id=5, frames=len(foil), file=tmp_path / "points.h5")
+        with closing(armed):
+            for first in range(0, len(foil), 20):
+                assert controller.send(first, foil[first : first + 20, :3].copy())
+            controller.end(len(foil))
+            ledger = armed.wait(60)
+    assert (ledger.produced, ledger.written, ledger.missing) == (408, 408, ())
+    with h5py.File(tmp_path / "points.h5") as file:
+        spectra = file["entry/every_100"]
+        assert spectra["frame_number"][:].tolist() == [0, 100, 200, 300, 400]
+        assert np.isfinite(spectra["mu"][:]).sum(axis=1).tolist() == [100, 200, 300, 400, 408]
+        np.testing.assert_allclose(spectra["mu"][4], foil[:, 3], atol=1e-6)
+        np.testing.assert_allclose(file["entry/mu/energy"][:], foil[:, 0] / 1000)
+
+
 def make_graph(**parameters: Any) -> Any:
     return parse_graph(
         {
@@ -87,9 +124,13 @@ def make_graph(**parameters: Any) -> Any:
 def test_a_users_mistake_ends_the_run_with_file_and_line_and_the_frames_are_kept(start: Start, tmp_path: Path) -> None:
     code = tmp_path / "mine.py"
     code.write_text(
-        "def sum(rows):\n    if rows[0, 0, 0] > 500:\n        raise ValueError('too bright')\n    return rows\n"
+        """def level(rows):
+    if rows[0, 0, 0] > 500:
+        raise ValueError('too bright')
+    return rows.mean(axis=(1, 2))
+"""
     )
-    _, armed = start(make_graph(file=str(code), name="sum"), frames=80, shape=SHAPE)
+    _, armed = start(make_graph(file=str(code), name="level", shape=[], dtype="float64"), frames=80, shape=SHAPE)
     with pytest.raises(NodeFailed, match=rf"(?s)node 'mine': ValueError in {code}.*line 3: raise.*too bright"):
         armed.wait(60)
     with h5py.File(tmp_path / "raw.h5") as file:
