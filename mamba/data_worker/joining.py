@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from mamba.data_worker.ledger import RangeSet
 from mamba.data_worker.nodes import Rows
 
 PATIENCE_S = 1.0
@@ -70,6 +71,7 @@ class Joiner:
         self._parts: dict[str, list[Part]] = {name: [] for name in inputs}
         self._reached = dict.fromkeys(inputs, 0)
         self._ended: set[str] = set()
+        self._gone = RangeSet()  # numbers that were given up, so that each is told once
         self._moved = time.monotonic()
 
     def add(self, part: Part) -> Outcome:
@@ -77,7 +79,9 @@ class Joiner:
         self._moved = time.monotonic()
         self._parts[part.name].append(part)
         self._reached[part.name] = max(self._reached[part.name], part.first + len(part.rows))
-        return self._match(Outcome())
+        outcome = Outcome()
+        self._sweep(outcome)  # it may bring what was given up
+        return self._match(outcome)
 
     def end(self, name: str) -> Outcome:
         """Nothing more will come at that input."""
@@ -93,7 +97,10 @@ class Joiner:
         outcome = Outcome()
         for parts in list(self._parts.values()):
             if len(parts) >= self._credits:
-                self._give_up(parts[0], outcome)
+                missed = next((name for name, others in self._parts.items() if not others), parts[0].name)
+                for first, end in parts[0].left:
+                    self._give_up(first, end, missed, outcome)
+        self._sweep(outcome)
         return outcome
 
     def _match(self, outcome: Outcome) -> Outcome:
@@ -105,7 +112,7 @@ class Joiner:
         for name, parts in self._parts.items():
             for part in parts:
                 for first, end in list(part.left):
-                    self._give_up_hopeless(name, part, (first, end), outcome)
+                    self._give_up_hopeless(name, (first, end), outcome)
         self._sweep(outcome)
         return outcome
 
@@ -118,27 +125,27 @@ class Joiner:
                     return found
         return None
 
-    def _give_up_hopeless(self, name: str, part: Part, numbers: tuple[int, int], outcome: Outcome) -> None:
+    def _give_up_hopeless(self, name: str, numbers: tuple[int, int], outcome: Outcome) -> None:
         first, end = numbers
         for other, complete in self._complete.items():
             if other == name:
                 continue
             # what that input still has to give has higher numbers, unless nothing on its way drops any
             limit = end if other in self._ended else first if complete else min(end, self._reached[other])
-            waiting = [(a, b) for p in self._parts[other] for a, b in p.left]
+            waiting = [(a, b) for part in self._parts[other] for a, b in part.left]
             for a, b in _subtract(first, limit, waiting):
-                part.take(a, b)
-                outcome.lost.append((a, b - a, other))
+                self._give_up(a, b, other, outcome)
 
-    def _give_up(self, part: Part, outcome: Outcome) -> None:
-        for first, end in list(part.left):
-            part.take(first, end)
-            missed = next((n for n, parts in self._parts.items() if not parts), part.name)
-            outcome.lost.append((first, end - first, missed))
-        self._sweep(outcome)
+    def _give_up(self, first: int, end: int, missed: str, outcome: Outcome) -> None:
+        for a, b in list(self._gone.gaps(first, end)):
+            outcome.lost.append((a, b - a, missed))
+        self._gone.add(first, end - first)
 
     def _sweep(self, outcome: Outcome) -> None:
         for name, parts in self._parts.items():
+            for part in parts:
+                for first, end in [gone for left in part.left for gone in self._gone.overlaps(*left)]:
+                    part.take(first, end)
             outcome.through += [part.key for part in parts if not part.left]
             self._parts[name] = [part for part in parts if part.left]
 

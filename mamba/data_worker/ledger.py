@@ -74,14 +74,16 @@ class RangeSet:
         self._size += count - known
         return count - known
 
+    def overlaps(self, first: int, end: int) -> Iterator[tuple[int, int]]:
+        """Ranges (first, end) inside [first, end) that are in the set."""
+        low, high = bisect_right(self._ends, first), bisect_left(self._firsts, end)
+        for known_first, known_end in zip(self._firsts[low:high], self._ends[low:high], strict=True):
+            yield max(first, known_first), min(end, known_end)
+
     def gaps(self, first: int, end: int) -> Iterator[tuple[int, int]]:
         """Ranges (first, end) inside [first, end) that are not in the set."""
         at = first
-        for known_first, known_end in zip(self._firsts, self._ends, strict=True):
-            if known_end <= at:
-                continue
-            if known_first >= end:
-                break
+        for known_first, known_end in self.overlaps(first, end):
             if known_first > at:
                 yield at, known_first
             at = known_end

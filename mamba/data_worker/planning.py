@@ -34,7 +34,7 @@ class ArmPlan:
         sinks: those that keep, in the graph's order; the first one's file is the run's.
         files: by sink.
         downstream: for each node the sinks that depend on it, itself included.
-        limits: for each node the longest time that one item may take, and the memory of its actor.
+        remembers: nodes that begin anew when their actor is replaced.
         orders: by group, in the order in which their ends of edges must be made.
         control: endpoint of the supervisor.
     """
@@ -46,6 +46,7 @@ class ArmPlan:
     sinks: tuple[str, ...]
     files: dict[str, Path]
     downstream: dict[str, frozenset[str]]
+    remembers: frozenset[str]
     orders: dict[str, dict[str, Any]]
     control: str
 
@@ -84,6 +85,7 @@ def plan_arm(graph: Graph, job: Job, detectors: dict[str, Detector], folder: Pat
         sinks=sinks,
         files=files,
         downstream=_find_downstream(graph, nodes, set(sinks)),
+        remembers=frozenset(name for name, node in nodes.items() if node.remembers),
         orders={},
         control=f"ipc://{folder}/c",
     )

@@ -16,7 +16,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
@@ -26,6 +25,7 @@ from mamba.data_worker.link import Socket, open_socket
 from mamba.data_worker.meters import NodeProgress
 from mamba.data_worker.node_table import NodeTable
 from mamba.data_worker.planning import ArmPlan
+from mamba.data_worker.replacements import Replacements
 from mamba.data_worker.reports import Report, load_error
 from mamba.errors import MambaError, NodeFailed
 
@@ -36,8 +36,6 @@ _END_WITHIN_S = 5.0
 _DRAIN_WITHIN_S = 15.0
 _RATE_OVER_S = 1.0
 _PROGRESS_EVERY_S = 0.2
-_STRIKES = 3
-"""So often a group may die without a frame being written in between."""
 
 Recover = Callable[[Path, Account], dict[str, DatasetInfo]]
 
@@ -103,10 +101,7 @@ class Supervisor(threading.Thread):
         self._table = NodeTable(plan)
         self._waiting = set(plan.groups)  # not ready yet
         self._active = set(plan.groups)  # neither drained nor dead for good
-        self._absent: dict[str, float] = {}  # group → since when it is being replaced
-        self._arriving: set[str] = set()  # groups that were started again and have not told anything yet
-        self._strikes: dict[str, tuple[int, int]] = {}  # group → (times it died, frames written then)
-        self._replaced: SimpleQueue[tuple[str, MambaError | None]] = SimpleQueue()
+        self._replacements = Replacements(actions.replace, actions.lives)
         self._dead: set[str] = set()  # nodes
         self._known: set[str] = set()
         self._suspect = False
@@ -166,7 +161,6 @@ class Supervisor(threading.Thread):
                 self._take(identity.decode(), json.loads(body))
         self._bury()
         self._take_replaced()
-        self._look_for_arriving()
         self._check_deadlines()
         self._show("ending" if self._stopping_since else "running" if self._first else "armed")
 
@@ -214,10 +208,10 @@ class Supervisor(threading.Thread):
         if not self._waiting:
             self.ready.set()
         group = self._plan.groups[node]
-        since = self._absent.get(group)
-        if since is not None and not self._plan.nodes_of(group) & self._waiting:
-            del self._absent[group]
-            self._note(f"group {group}: a new actor took over after {time.monotonic() - since:.1f} s")
+        if group in self._replacements and not self._plan.nodes_of(group) & self._waiting:
+            self._note(f"group {group}: a new actor took over after {self._replacements.end(group):.1f} s")
+            for each in sorted(self._plan.nodes_of(group) & self._plan.remembers):
+                self._note(f"node {each}: it began anew with it; what it had gathered is not in its results")
 
     def _take_received(self, node: str, report: Report) -> None:
         if node != self._plan.source:
@@ -251,7 +245,7 @@ class Supervisor(threading.Thread):
             return
         # when the account is out, only the sinks are still missed: the others leave on their own
         missed = set(self._plan.sinks) - set(self._datasets) if self._settled else self._known
-        here = {node for node in missed - self._dead if self._plan.groups[node] not in self._absent}
+        here = {node for node in missed - self._dead if self._plan.groups[node] not in self._replacements}
         dead = {node for node in here if not self._post(node, {"typ": "ping"})}
         if not dead:
             return
@@ -264,12 +258,11 @@ class Supervisor(threading.Thread):
         names = ", ".join(sorted(nodes))
         if self._may_replace(group):
             self._note(f"node {names}: its actor died after {len(self._main.written)} frames were safe")
-            self._absent[group] = time.monotonic()
             self._waiting |= nodes & self._active
             self._known -= nodes
             for node in nodes:
                 self._table.set_state(node, "replaced")
-            threading.Thread(target=self._replace, args=(group,), name=f"replace {group}", daemon=True).start()
+            self._replacements.begin(group)
             return
         unfinished, source_through = nodes & self._active, self._plan.source not in self._active
         self._dead |= nodes
@@ -289,39 +282,13 @@ class Supervisor(threading.Thread):
         nodes = self._plan.nodes_of(group)
         if self._settled or self._stopping_since is not None or not self.ready.is_set() or not nodes <= self._active:
             return False
-        times, then = self._strikes.get(group, (0, -1))
-        written = sum(len(book.written) for book in self._books.values())
-        times = times + 1 if written == then else 1
-        self._strikes[group] = (times, written)
-        return times <= _STRIKES
-
-    def _look_for_arriving(self) -> None:
-        for group in list(self._arriving):
-            if group not in self._absent:
-                self._arriving.discard(group)
-            elif not self._do.lives(group):  # died before it could say a word
-                self._arriving.discard(group)
-                del self._absent[group]
-                self._mourn(group)
-
-    def _replace(self, group: str) -> None:
-        try:
-            self._do.replace(group)
-        except MambaError as error:
-            self._replaced.put((group, error))
-        except Exception as error:  # noqa: BLE001  # a thread has nobody else to tell
-            failure = NodeFailed(f"group {group}: cannot be replaced", seen=f"{type(error).__name__}: {error}")
-            self._replaced.put((group, failure))
-        else:
-            self._replaced.put((group, None))
+        return self._replacements.count_death(group, sum(len(book.written) for book in self._books.values()))
 
     def _take_replaced(self) -> None:
-        while not self._replaced.empty():
-            group, error = self._replaced.get()
-            if error is None:
-                self._arriving.add(group)  # it is there when its nodes say so
-                continue
-            self._absent.pop(group, None)
+        failed, died = self._replacements.look()
+        for group in died:
+            self._mourn(group)
+        for group, error in failed:
             nodes = self._plan.nodes_of(group)
             self._dead |= nodes
             self._active -= nodes
@@ -351,7 +318,7 @@ class Supervisor(threading.Thread):
             self._end_source(self._abort_reason)
         if self._stopping_since is None:
             for group, why in self._table.find_offenders():
-                if group not in self._absent:
+                if group not in self._replacements:
                     self._note(why)
                     self._do.kill(group)
         if self._stopping_since and now > self._stopping_since + _END_WITHIN_S:
@@ -378,7 +345,7 @@ class Supervisor(threading.Thread):
     def _stop_nodes(self, reason: str) -> None:
         if self._stopping_since is None:
             self._stopping_since, self._reason = time.monotonic(), reason
-        for group in self._absent:
+        for group in self._replacements.away:
             # whoever comes now comes too late
             self._dead |= self._plan.nodes_of(group)
             self._active -= self._plan.nodes_of(group)

@@ -18,6 +18,7 @@ def test_ranges_behave_as_a_set(adds: list[tuple[int, int]]) -> None:
     assert len(ranges) == len(truth)
     assert {n for first, count in ranges for n in range(first, first + count)} == truth
     assert {n for a, b in ranges.gaps(5, 50) for n in range(a, b)} == set(range(5, 50)) - truth
+    assert {n for a, b in ranges.overlaps(5, 50) for n in range(a, b)} == set(range(5, 50)) & truth
     assert all((n in ranges) == (n in truth) for n in range(75))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
-from mamba.data_worker import control, supervisor
+from mamba.data_worker import control, replacements
 from mamba.data_worker.control import Armed, arm
 from mamba.data_worker.feedback import Row
 from mamba.data_worker.graph import parse_graph
@@ -239,7 +239,7 @@ def test_a_file_size_limit_is_a_full_disk(start: Start) -> None:
 
 
 def test_frames_that_no_node_ever_saw_are_named(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "_STRIKES", 0)  # nobody is replaced
+    monkeypatch.setattr(replacements, "_STRIKES", 0)  # nobody is replaced
     produced = 90_000  # as a camera says that is asked when everything has failed
     feeder, armed = start(frames=100_000, period_s=0.005, end_detector=lambda: produced)
     await_written(armed, 20)
