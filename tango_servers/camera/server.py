@@ -30,6 +30,11 @@ class Camera(CameraSettings):
 
     Width = device_property(dtype=int, default_value=1024, doc="Width of a frame (pixels, at least 16).")
     Height = device_property(dtype=int, default_value=1024, doc="Height of a frame (pixels, at least 16).")
+    RingMiB = device_property(
+        dtype=int,
+        default_value=64,
+        doc="Shared memory (MiB) for frames under way: what the data worker may be behind; two blocks at least.",
+    )
     Seed = device_property(dtype=int, default_value=0, doc="Seed of the noise in the frames.")
 
     def init_device(self) -> None:
@@ -144,6 +149,7 @@ class Camera(CameraSettings):
             transport=TRANSPORTS[self._transport],
             shape=(self.Height, self.Width),
             directory=find_stream_directory(),
+            ring_mib=self.RingMiB,
         )
 
     @command

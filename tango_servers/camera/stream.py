@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
+from mamba.data_worker.ring import LARGEST_SLOT_BYTES
 from mamba.data_worker.stream import Frames, FrameSender
 from mamba.errors import MambaError, StreamBroken
 from tango_servers.camera.model import Frame, FrameRenderer, reduce_preview
@@ -33,6 +36,7 @@ _PATIENCE_S = 0.05  # how long one wait for a block lasts, that is, how late an 
 _LINGER_S = 10.0  # how long shared memory stays for a receiver that has not taken everything
 _RATE_S = 1.0
 _CLOSE_S = 5.0
+_MOST_SLOTS = 4096
 _CATCH_UP_S = 0.25  # a longer stall is lost time, not a burst of hurried frames
 
 
@@ -48,6 +52,7 @@ class AcquisitionPlan:
         transport: "ring" or "zmq".
         shape: (height, width) of a frame.
         directory: where the ring's socket lives.
+        ring_mib: shared memory for the blocks that are under way; at least two blocks, of at most 8 MiB.
     """
 
     arm: int
@@ -57,6 +62,15 @@ class AcquisitionPlan:
     transport: Literal["ring", "zmq"]
     shape: tuple[int, int]
     directory: Path | None
+    ring_mib: int = 64
+
+    @property
+    def slots(self) -> int:
+        """How many blocks the ring holds."""
+        height, width = self.shape
+        frame_bytes = height * width * np.dtype("uint16").itemsize
+        block_bytes = max(1, LARGEST_SLOT_BYTES // frame_bytes) * frame_bytes
+        return min(_MOST_SLOTS, max(2, (self.ring_mib << 20) // block_bytes))
 
 
 class Acquisition:
@@ -144,7 +158,12 @@ class Acquisition:
         plan = self.plan
         try:
             sender = FrameSender(
-                transport=plan.transport, shape=plan.shape, dtype="uint16", arm=plan.arm, directory=plan.directory
+                transport=plan.transport,
+                shape=plan.shape,
+                dtype="uint16",
+                arm=plan.arm,
+                directory=plan.directory,
+                slots=plan.slots,
             )
         except Exception as error:  # noqa: BLE001  # a thread's edge: Arm waits for it and raises it
             self.error = self._explain(error)

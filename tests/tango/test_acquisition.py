@@ -60,3 +60,13 @@ def test_a_stream_that_cannot_be_opened_is_told_to_who_arms(monkeypatch: pytest.
     monkeypatch.setattr(stream, "FrameSender", refuse)
     with pytest.raises(StreamBroken, match="arm 1: failed\n  seen: OSError: no socket left"):
         Acquisition(make_plan(None), FrameRenderer(SHAPE), TruthRecord(), lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("shape", "ring_mib", "slots"), [((1024, 1024), 64, 8), ((1024, 1024), 256, 32), ((4096, 4096), 8, 2)]
+)
+def test_the_ring_has_the_size_of_the_profile(shape: tuple[int, int], ring_mib: int, slots: int) -> None:
+    plan = AcquisitionPlan(
+        arm=1, frames=1, period_s=1.0, policy="hold", transport="ring", shape=shape, directory=None, ring_mib=ring_mib
+    )
+    assert plan.slots == slots
