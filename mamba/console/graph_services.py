@@ -1,4 +1,4 @@
-"""`graph/list`, `graph/status`, `graph/describe`, `graph/validate`, `graph/kinds`: graphs, for windows and programs.
+"""`graph/list`, `status`, `describe`, `validate`, `kinds`, `preview`: graphs, for windows and programs.
 
 None of them changes anything: using, arming, starting and stopping a graph are commands, so that they stand in the
 console: `graph("tomo.yaml", D.camera).start(frames=2000)`.
@@ -37,6 +37,7 @@ class GraphServices:
             "graph/describe": self.describe,
             "graph/validate": self.validate,
             "graph/kinds": self.kinds,
+            "graph/preview": self.preview,
         }
 
     def list(self) -> Any:
@@ -64,3 +65,11 @@ class GraphServices:
         from mamba.data_worker.kinds import describe_kinds
 
         return [asdict(page) for page in describe_kinds()]
+
+    def preview(self, *, node: Path = "", path: Path = "") -> Any:
+        """The newest picture of a `preview` node, of one detector or of any."""
+        from mamba.data_worker.control import previews
+
+        device = graphs.find_camera(self._groups(), path).name if path else ""
+        found = previews.find(node, device)
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in vars(found).items()}

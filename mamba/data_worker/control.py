@@ -23,13 +23,13 @@ from typing import Any
 
 from mamba.config import read_environment
 from mamba.data_worker.console_link import ConsoleReceiver
-from mamba.data_worker.console_notices import notice_takers
 from mamba.data_worker.feedback import Feedbacks
 from mamba.data_worker.graph import Graph, load_graph
 from mamba.data_worker.kinds import find_kind
 from mamba.data_worker.ledger import Account, DatasetInfo, Ledger, MissingRange
 from mamba.data_worker.nodes import Job
 from mamba.data_worker.planning import Detector, plan_arm
+from mamba.data_worker.previews import Previews, publish_document
 from mamba.data_worker.reports import load_error
 from mamba.data_worker.runner import Runner
 from mamba.data_worker.sinks.feedback import FeedbackSink
@@ -48,6 +48,7 @@ __all__ = [
     "arm",
     "feedback",
     "load_graph",
+    "previews",
     "shutdown_ray",
 ]
 
@@ -56,6 +57,8 @@ _ABORT_S = 40.0
 
 feedback = Feedbacks()
 """What `feedback` nodes say, by the node's name, whatever graph is armed."""
+previews = Previews()
+"""The newest pictures of `preview` nodes."""
 
 _runner = Runner()
 _busy = threading.Lock()
@@ -69,7 +72,8 @@ class Armed:
     ) -> None:
         self._replacing = threading.Lock()
         self._folder = _make_folder()
-        self._console = ConsoleReceiver(self._folder, {**feedback.takers(), **notice_takers()})
+        takers = {**feedback.takers(), **previews.takers(), "document": publish_document}
+        self._console = ConsoleReceiver(self._folder, takers)
         self._console.start()
         self.graph, self.job = graph, replace(job, console=self._console.endpoint)
         try:

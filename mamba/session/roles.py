@@ -42,7 +42,9 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("ping", "wire/version", "wire/verbs", "state", "run/status", "cmd/status", "cmd/history"), LOOK),
     **dict.fromkeys(("session/status", "session/clients", "session/output", "auth/whoami", "control/status"), LOOK),
     **dict.fromkeys(("dev/keys", "dev/describe", "dev/read", "dev/limits", "dev/move"), LOOK),
-    **dict.fromkeys(("graph/list", "graph/status", "graph/describe", "graph/validate", "graph/kinds"), LOOK),
+    **dict.fromkeys(
+        ("graph/list", "graph/status", "graph/describe", "graph/validate", "graph/kinds", "graph/preview"), LOOK
+    ),
     **dict.fromkeys(("auth/login", "auth/logout", "run/stop_all"), _WATCHED),
     **dict.fromkeys(("run/pause", "run/stop", "run/abort", "run/halt", "session/interrupt", "cmd/cancel"), _HOLD),
     **dict.fromkeys(("control/take", "control/ask", "control/give", "control/keep", "control/release"), _HOLD),

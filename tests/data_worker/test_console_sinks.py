@@ -22,11 +22,12 @@ from bluesky.protocols import Readable, Status, Triggerable
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mamba.console.graph_services import GraphServices
 from mamba.data_worker.console_link import ConsoleReceiver
-from mamba.data_worker.console_notices import notice_takers
 from mamba.data_worker.feedback import Feedback, Feedbacks, Row
 from mamba.data_worker.graph import NodeSpec, build_node
 from mamba.data_worker.nodes import Flow, Item, Sink
+from mamba.data_worker.previews import Previews, publish_document
 from mamba.data_worker.sinks.preview import make_small
 from mamba.errors import DataError, GraphInvalid, NodeFailed
 from mamba.wire import notices
@@ -65,6 +66,11 @@ def feedback() -> Feedbacks:
 
 
 @pytest.fixture
+def previews() -> Previews:
+    return Previews()
+
+
+@pytest.fixture
 def told() -> Iterator[Came]:
     """Every notice."""
     came = Came()
@@ -74,10 +80,10 @@ def told() -> Iterator[Came]:
 
 
 @pytest.fixture
-def open_node(tmp_path: Path, feedback: Feedbacks) -> Iterator[Open]:
+def open_node(tmp_path: Path, feedback: Feedbacks, previews: Previews) -> Iterator[Open]:
     """A sink with a console: `open_node(kind, parameters, inputs)`."""
     with ExitStack() as stack:
-        console = ConsoleReceiver(tmp_path, {**feedback.takers(), **notice_takers()})
+        console = ConsoleReceiver(tmp_path, {**feedback.takers(), **previews.takers(), "document": publish_document})
         stack.callback(console.close)
         console.start()
 
@@ -222,7 +228,9 @@ def test_a_spectrum_is_read_as_an_array(open_node: Open, feedback: Feedbacks) ->
     assert feedback["sink"].describe()["sink"]["shape"] == [4]
 
 
-def test_the_newest_frame_is_shown_small_and_the_last_one_always(open_node: Open, told: Came) -> None:
+def test_the_newest_frame_is_shown_small_and_the_last_one_always(
+    open_node: Open, told: Came, previews: Previews
+) -> None:
     sink = open_node("preview", {"rate": 0.1, "pixels": 1536}, {"camera": IMAGES})
     frames = np.arange(12, dtype=np.uint16)[:, None, None] + np.zeros((12, 64, 96), np.uint16)
     frames[11, 5, 7] = 999
@@ -233,12 +241,12 @@ def test_the_newest_frame_is_shown_small_and_the_last_one_always(open_node: Open
     first, last = told.wait_for(2)
     assert [first["number"], last["number"]] == [3, 11]
     assert last["typ"] == "mdw/preview"
-    assert (last["shape"], last["step"], last["time"], last["arm"]) == ([64, 96], [2, 2], 12.5, 3)
-    assert last["image"].shape == (32, 48)
-    assert last["image"][2, 3] == 999
-    assert (last["image"] == 11).sum() == 32 * 48 - 1
-    travelled = decode(encode(last))
-    assert np.array_equal(travelled["image"], last["image"])
+    assert (last["shape"], last["step"], last["time"], last["arm"]) == ((64, 96), (2, 2), 12.5, 3)
+    assert "image" not in last
+    image = previews.find("sink", "D.camera").image
+    assert image.shape == (32, 48)
+    assert image[2, 3] == 999
+    assert (image == 11).sum() == 32 * 48 - 1
 
 
 def test_what_waits_is_shown_when_it_is_time(open_node: Open, told: Came) -> None:
@@ -271,11 +279,24 @@ def test_a_small_picture_has_at_most_as_many_pixels_as_asked(
         assert np.array_equal(small, blocks[:, 0, :, 0])
 
 
-def test_curves_can_be_shown(open_node: Open, told: Came) -> None:
+def test_curves_can_be_shown(open_node: Open, told: Came, previews: Previews) -> None:
     sink = open_node("preview", {"pixels": 100}, {"mca": Flow((1000,), "float64", 1)})
     sink.process(Item(0, {"mca": np.arange(1000.0).reshape(1, 1000)}))
-    (notice,) = told.wait_for(1)
-    assert notice["image"].tolist() == list(range(9, 1000, 10))
+    told.wait_for(1)
+    assert previews.find().image.tolist() == list(range(9, 1000, 10))
+
+
+def test_a_preview_that_is_not_there_is_told_with_those_that_are(
+    open_node: Open, told: Came, previews: Previews
+) -> None:
+    with pytest.raises(DataError, match=r"preview of node 'look': there is none\n  seen: pictures of: no node"):
+        previews.find("look")
+    open_node("preview", {}, {"camera": IMAGES}).process(Item(0, {"camera": np.zeros((1, 64, 96), np.uint16)}))
+    told.wait_for(1)
+    with pytest.raises(DataError, match=r"pictures of: sink\n  do:   did you mean 'sink'"):
+        previews.find("sinc")
+    with pytest.raises(DataError, match=r"preview of node 'sink' of D.other"):
+        previews.find("sink", "D.other")
 
 
 INPUTS = {"sums": SUMS, "fit.center": Flow((), "float64", 100, units="mm"), "mca": Flow((3,), "uint32", 100)}
@@ -392,3 +413,26 @@ def test_a_console_that_is_gone_or_stuck_holds_no_graph(tmp_path: Path) -> None:
     console.close()
     sink.process(rows(25_000, 1))
     sink.close({})
+
+
+def test_whoever_asks_over_the_wire_gets_the_picture(
+    open_node: Open, told: Came, monkeypatch: pytest.MonkeyPatch, previews: Previews
+) -> None:
+    monkeypatch.setattr("mamba.data_worker.control.previews", previews)
+    ask = GraphServices(dict).verbs()["graph/preview"]
+    frames = np.arange(4 * 64 * 96, dtype=np.uint16).reshape(4, 64, 96)
+    open_node("preview", {"pixels": 6144}, {"camera": IMAGES}).process(Item(0, {"camera": frames}, 12.5))
+    told.wait_for(1)
+    answer = decode(encode(ask(node="sink")))
+    assert np.array_equal(answer.pop("image"), frames[3])
+    assert answer == {
+        "node": "sink",
+        "device": "D.camera",
+        "arm": 3,
+        "number": 3,
+        "shape": [64, 96],
+        "step": [1, 1],
+        "time": 12.5,
+    }
+    with pytest.raises(DataError, match="preview of node 'look': there is none"):
+        ask(node="look")

@@ -304,7 +304,9 @@ def test_a_graph_shows_feeds_back_and_tells(start: Start) -> None:
     ]
     shown = [notice for notice in heard if notice["typ"] == "mdw/preview"]
     assert shown[-1]["number"] == 59
-    assert np.array_equal(shown[-1]["image"], make_small(make_frame(59, (32, 48)), 384, "max")[0])
+    assert np.array_equal(
+        control.previews.find("look", "D.camera").image, make_small(make_frame(59, (32, 48)), 384, "max")[0]
+    )
     documents = [(notice["name"], notice["doc"]) for notice in heard if notice["typ"] == "mdw/document"]
     assert [documents[0][0], documents[1][0], documents[-1][0]] == ["start", "descriptor", "stop"]
     assert [n for name, doc in documents if name == "event_page" for n in doc["seq_num"]] == list(range(1, 61))

@@ -1,4 +1,4 @@
-"""Sink: now and then the newest frame, made small, as a notice `mdw/preview` that every window can show."""
+"""Sink: now and then the newest frame, made small, for whoever looks (`mamba.data_worker.previews`)."""
 
 from __future__ import annotations
 

@@ -72,6 +72,7 @@ class GraphVerbs(ForwardedVerbs):
             "graph/status": self.ask_about,
             "graph/describe": self.ask_about,
             "graph/validate": self.validate,
+            "graph/preview": self.preview,
         }
 
     def ask(self, call: Call, *, deadline_s: Seconds = CALL_TIMEOUT_S) -> Any:
@@ -93,3 +94,7 @@ class GraphVerbs(ForwardedVerbs):
     ) -> Any:
         """What is wrong with a graph, and what would run along its edges."""
         return self.forward(call, deadline_s=deadline_s, graph=graph, path=path, rate=rate)
+
+    def preview(self, call: Call, *, node: Text = "", path: Text = "", deadline_s: Seconds = CALL_TIMEOUT_S) -> Any:
+        """The newest picture of a graph."""
+        return self.forward(call, deadline_s=deadline_s, node=node, path=path)
