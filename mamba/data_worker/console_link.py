@@ -3,8 +3,9 @@
 `ConsoleSender` connects in a sink, `ConsoleReceiver` binds in the console process and hands over in a thread of its
 own. Nothing here holds a graph: what finds no room is not sent, and the numbers in the messages show it.
 
-A message has two or three parts: kind, head as JSON, and for some kinds an array's bytes (C order; the head has `shape`
-and `dtype`). Kinds:
+A message is one part: a uint32 with the length of the head, the head as JSON, and for some kinds an array's bytes (C
+order; the head has `shape` and `dtype`). One part, because the console's thread waits for Python's lock after each part
+that it receives, up to 5 ms when somebody computes there. Kinds, the head's `kind`:
 
 =========  ===========================================================================================================
 begin      `node, shape, dtype, units, columns`: a feedback node is ready
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import json
 import logging
+import struct
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -34,6 +36,7 @@ from mamba.wire.private import bind_privately
 _QUEUE_MESSAGES = 10_000
 _LINGER_MS = 1000
 _STOP = "inproc://stop"
+_LENGTH = struct.Struct("<I")
 
 Head = dict[str, Any]
 Take = Callable[[Head, NDArray[Any] | None], None]
@@ -69,12 +72,10 @@ class ConsoleSender:
 
     def send(self, kind: str, head: Head, array: NDArray[Any] | None = None) -> bool:
         """Send, or count among `unsent` when the console is too far behind; never blocks."""
-        told = {"node": self._node, **head}
-        parts: list[Any] = [kind.encode(), json.dumps(told).encode()]
-        if array is not None:
-            parts.append(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        told = json.dumps({"kind": kind, "node": self._node, **head}).encode()
+        data = b"" if array is None else array.tobytes()
         try:
-            self._socket.send_multipart(parts, flags=zmq.NOBLOCK)
+            self._socket.send(b"".join((_LENGTH.pack(len(told)), told, data)), flags=zmq.NOBLOCK)
         except zmq.Again:
             self.unsent += 1
             return False
@@ -106,43 +107,38 @@ class ConsoleReceiver(threading.Thread):
         self._socket = self._context.socket(zmq.PULL)
         self._socket.set(zmq.RCVHWM, _QUEUE_MESSAGES)
         bind_privately(self._socket, self.endpoint)
-        self._stop_in, self._stop_out = self._context.socket(zmq.PAIR), self._context.socket(zmq.PAIR)
-        self._stop_in.bind(_STOP)
-        self._stop_out.connect(_STOP)
+        self._socket.bind(_STOP)
 
     def run(self) -> None:
         """Hand over until `close`; then what is here already."""
-        poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
-        poller.register(self._stop_in, zmq.POLLIN)
-        while self._stop_in not in (ready := dict(poller.poll())):
-            if self._socket in ready:
-                self._hand_over(self._socket.recv_multipart())
+        while message := self._socket.recv():
+            self._hand_over(message)
         while self._socket.poll(0):
-            self._hand_over(self._socket.recv_multipart())
+            self._hand_over(self._socket.recv())
 
-    def _hand_over(self, parts: list[bytes]) -> None:
-        kind = parts[0].decode(errors="replace")
-        take = self._takers.get(kind)
-        if take is None:
-            return
+    def _hand_over(self, message: bytes) -> None:
         try:
-            head = json.loads(parts[1])
+            (length,) = _LENGTH.unpack_from(message)
+            head = json.loads(message[_LENGTH.size : _LENGTH.size + length])
+            take = self._takers.get(head["kind"])
+            if take is None:
+                return
             array = None
-            if len(parts) > 2:
-                shape = (head["count"], *head["shape"]) if kind == "rows" else head["shape"]
-                array = np.frombuffer(parts[2], head["dtype"]).reshape(shape)
+            if len(message) > _LENGTH.size + length:
+                shape = (head["count"], *head["shape"]) if head["kind"] == "rows" else head["shape"]
+                array = np.frombuffer(message, head["dtype"], offset=_LENGTH.size + length).reshape(shape)
             take(head, array)
         except Exception:  # whoever takes it must not end it for the others
-            log.exception("a message of kind %s from the data worker could not be taken", kind)
+            log.exception("a message from the data worker could not be taken: %r", message[:200])
 
     def close(self) -> None:
         """Hand over what has come, and end; to be called once all sinks have closed. Idempotent."""
         if self._socket.closed:
             return
         if self.is_alive():
-            self._stop_out.send(b"")
-            self.join()
-        for socket in (self._socket, self._stop_in, self._stop_out):
-            socket.close(0)
+            with self._context.socket(zmq.PUSH) as stop:
+                stop.connect(_STOP)
+                stop.send(b"")
+                self.join()
+        self._socket.close(0)
         self._context.term()

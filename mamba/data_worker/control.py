@@ -135,6 +135,11 @@ class Armed:
         return self._supervisor.done.is_set()
 
     @property
+    def failed(self) -> bool:
+        """It ended with a failure, which `wait` raises."""
+        return self.done and self._supervisor.failure is not None
+
+    @property
     def ledger(self) -> Ledger | None:
         """The account, once settled; also there after a failure."""
         return self._supervisor.ledger

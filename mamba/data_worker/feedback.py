@@ -37,11 +37,13 @@ class Row(NamedTuple):
         number: the frame number (with `every` > 1 on the node's flow, the number of the row).
         values: an array of the flow's shape, read-only.
         time: when it came here, seconds since 1970.
+        made: when its block was made at the detector, by the clock of that host; the difference is the delay.
     """
 
     number: int
     values: NDArray[Any]
     time: float
+    made: float
 
 
 OnRow = Callable[[Row], None]
@@ -178,7 +180,7 @@ class Feedback:
             self._next = max(expected, first + len(rows))
         for number, values in enumerate(rows, first):
             if number >= expected:
-                self._take_one(Row(number, values, now))
+                self._take_one(Row(number, values, now, head["time"]))
 
     def _take_one(self, row: Row) -> None:
         with self._lock:

@@ -17,7 +17,7 @@ from mamba.errors import BadValue, DataError, GraphInvalid, MambaError, UnknownD
 
 if TYPE_CHECKING:
     from mamba.data_worker.building import Branch
-    from mamba.data_worker.control import Ledger
+    from mamba.data_worker.control import Armed, Ledger
     from mamba.data_worker.feedback import Feedback
     from mamba.data_worker.graph import Graph
     from mamba.data_worker.status_table import GraphStatus
@@ -32,7 +32,8 @@ def graph(source: Path | str | Graph | Branch | Camera, camera: Camera | None = 
 
     Args:
         source: a file (YAML, JSON or Python), a graph or a branch written in Python, or a camera for the graph it uses.
-        camera: the detector that shall use it, `D.camera`; without one it is only looked at.
+        camera: the detector that shall use it, `D.camera`; without one it is only looked at. A graph whose frames come
+            from elsewhere (no node of kind `stream`) takes none, and runs by itself.
 
     Raises:
         GraphInvalid: it cannot run, or not with what this camera sends; names the line.
@@ -40,17 +41,20 @@ def graph(source: Path | str | Graph | Branch | Camera, camera: Camera | None = 
     """
     # imported here: a console without frames needs no graphs
     from mamba.data_worker.building import Branch, build
+    from mamba.data_worker.edge_flows import list_streams
     from mamba.data_worker.graph import Graph, load_graph
+    from mamba.devices.graphs_alone import GraphAlone
 
     if isinstance(source, Camera):
         return BeamlineGraph(source.peek_graph(), _find_file(source.graph), source)
     if isinstance(source, Branch):
         source = build("graph", source)
     if isinstance(source, Graph):
-        made = BeamlineGraph(source, None)
+        read, path = source, None
     else:
         path = Path(source).expanduser().absolute()
-        made = BeamlineGraph(load_graph(path), path)
+        read = load_graph(path)
+    made = BeamlineGraph(read, path) if list_streams(read) else GraphAlone(read, path)
     return made if camera is None else made.use(camera)
 
 
@@ -243,12 +247,19 @@ def describe_graph(camera: Camera) -> GraphStatus:
         except MambaError as error:
             return GraphStatus(source.stem if source else "", **{**place, "error": str(error)}, state="failed")
         return GraphStatus(name, **place, state="failed" if camera.failure else "idle")
+    return describe_armed(armed, place, failed=bool(camera.failure))
+
+
+def describe_armed(armed: Armed, place: dict[str, Any], *, failed: bool) -> GraphStatus:
+    """What a graph is doing that was armed, or what became of it; `place` has device, source and error."""
+    from mamba.data_worker.status_table import GraphStatus
+
     at, ledger = armed.progress(), armed.ledger
     lost = at.missing if ledger is None else sum(gap.last - gap.first + 1 for gap in ledger.missing)
     return GraphStatus(
         armed.graph.name,
         **place,
-        state="failed" if camera.failure and armed.done else at.state,
+        state="failed" if failed and armed.done else at.state,
         arm=armed.job.arm,
         frames=at.frames,
         produced=at.produced,

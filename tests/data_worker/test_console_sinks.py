@@ -111,6 +111,7 @@ def test_each_row_reaches_functions_in_order(open_node: Open, feedback: Feedback
     assert [row.number for row in got] == [*range(20), *range(30, 40)]
     assert [row.values.tolist() for row in got] == [[row.number, 2 * row.number] for row in got]
     assert feedback["sink"].missed == 10
+    assert {row.made for row in got} == {12.5}
     leave()
     sink.process(rows(40, 1))
     assert feedback["sink"].at(40).wait(20).number == 40

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +21,7 @@ from mamba.data_worker.feedback import Row
 from mamba.data_worker.graph import Graph, parse_graph
 from mamba.errors import GraphInvalid, StreamBroken
 from tests.data_worker.conftest import REGIONS
+from tests.data_worker.test_run import await_written, pid_of
 from tests.support.dectris_simulator import make_image
 from tests.support.fly_controller import make_points
 
@@ -96,6 +99,26 @@ def test_a_dectris_detector_goes_to_the_file_with_its_sums_and_what_it_lost_is_n
         for row, number in enumerate(numbers):
             assert np.array_equal(file["entry/data/frames"][row], make_image(number, (32, 48)))
     assert [row.number for row in rows] == sorted(numbers)
+
+
+def test_a_killed_source_goes_on_in_the_series_and_what_it_had_taken_is_named(begin: Begin) -> None:
+    options = ("--frames", "1000", "--size", "32", "48", "--rate", "300")
+    with Program("dectris_simulator", *options) as detector:
+        parameters = {"endpoint": detector.said["endpoint"], "height": 32, "width": 48, "dtype": "uint16"}
+        graph = make_graph({"kind": "dectris", "parameters": parameters}, edges=[("source", "file")])
+        armed = begin(graph, frames=1000)
+        await_written(armed, 200)
+        os.kill(pid_of("source"), signal.SIGKILL)
+        ledger = armed.wait(60)
+    assert ledger.produced == 1000
+    assert ledger.written + sum(gap.last - gap.first + 1 for gap in ledger.missing) == 1000
+    with h5py.File(ledger.files[0]) as file:
+        numbers = file["entry/data/frame_number"][:].tolist()
+        gone = {n for gap in ledger.missing for n in range(gap.first, gap.last + 1)}
+        assert sorted(numbers) == [n for n in range(1000) if n not in gone]
+        for row in (0, len(numbers) // 2, -1):
+            assert np.array_equal(file["entry/data/frames"][row], make_image(numbers[row], (32, 48)))
+    assert numbers[-1] == 999
 
 
 def test_a_detector_of_another_size_ends_the_run_with_both_sizes(begin: Begin) -> None:
