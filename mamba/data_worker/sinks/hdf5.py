@@ -100,6 +100,11 @@ class Hdf5Sink(Sink):
             raise GraphInvalid(
                 f"node {self.name!r}: a split file is not read while it is written", remedy="access: plain"
             )
+        if self.settings.access == "swmr" and self.settings.survives == "power":
+            raise GraphInvalid(
+                f"node {self.name!r}: a file that others read meanwhile may not survive a power failure",
+                remedy="access: plain",
+            )
         check_fields(self.name, self.settings.definition, self.settings.fields, inputs)
 
     def locate(self, job: Job) -> Path:

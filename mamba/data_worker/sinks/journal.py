@@ -205,6 +205,15 @@ class NoteBook:
         self._journals.close()
 
 
+def _sync_folder(folder: Path) -> None:
+    """Names of new files survive a power failure, too."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 class JournaledFile:
     """What h5py takes for a file (its driver `fileobj`); belongs to one thread.
 
@@ -232,6 +241,8 @@ class JournaledFile:
             os.close(self.fd)
             raise
         last = None if new else replay(path)
+        if power:
+            _sync_folder(path.parent)
         self._at = 0
         self._number, self.note = (0, b"") if last is None else (last.number, last.note)
         self._safe_end = self._end = os.fstat(self.fd).st_size
