@@ -67,6 +67,8 @@ def write(order: dict[str, Any], tell: TextIO) -> None:
     sink = Hdf5Sink("file", Hdf5Parameters.model_validate({"spare_mib": 1, **order["parameters"]}))
     sink.plan(INPUTS)
     sink.open(Job(1, 64, Path(order["file"]), resume=order["resume"]), INPUTS)
+    if order["small_cache"]:
+        _shrink_cache(sink._file.h5)
     print(json.dumps([0, sink.flush()]), file=tell, flush=True)
     for number, (flow, first) in enumerate(order["items"], 1):
         sink.process(make_item(flow, first))
@@ -75,6 +77,14 @@ def write(order: dict[str, Any], tell: TextIO) -> None:
     frames = order["frames"]
     sink.close({"produced": frames, "written": frames, "missing": [], "duplicates": 0, "reason": ""})
     print(json.dumps("closed"), file=tell, flush=True)
+
+
+def _shrink_cache(file: h5py.File) -> None:
+    """HDF5 has to write and read its bookkeeping between flushes, as it does in long files."""
+    config = file.id.get_mdc_config()
+    config.set_initial_size = True
+    config.initial_size = config.min_size = config.max_size = 1024
+    file.id.set_mdc_config(config)
 
 
 def _fork_writer(order: dict[str, Any]) -> tuple[int, TextIO]:
@@ -116,6 +126,7 @@ class KilledFile:
     frames: int
     rng: random.Random
     parameters: dict[str, Any] = field(default_factory=dict)
+    small_cache: bool = False
     kills: int = 0
     begun: bool = False
     safe: RangeSet = field(default_factory=RangeSet)
@@ -134,6 +145,7 @@ class KilledFile:
         order = {
             "file": str(self.path), "resume": self.begun, "items": self.items, "frames": self.frames,
             "flush_every": self.rng.choice([1, 2, 5, 13]), "die_at": die_at, "parameters": self.parameters,
+            "small_cache": self.small_cache,
         }  # fmt: skip
         self.begun = True
         child, told = _fork_writer(order)

@@ -11,7 +11,7 @@ from tests.data_worker.kill_writer import KilledFile
 
 def test_a_writer_killed_in_any_write_is_gone_on_with(tmp_path: Path) -> None:
     rng = random.Random(1)
-    file = KilledFile(tmp_path / "a.h5", 320, rng)
+    file = KilledFile(tmp_path / "a.h5", 320, rng, small_cache=True)
     for die_at in (1, 71, 84, 86, 89, 95, 104, 110, 118, 125):
         assert not file.run(die_at=die_at)
         file.check_acknowledged()
@@ -48,7 +48,7 @@ def test_a_writer_of_split_files_killed_is_gone_on_with(tmp_path: Path) -> None:
 def test_two_hundred_kills_at_random_moments(tmp_path: Path, parameters: dict[str, Any]) -> None:
     rng, kills = random.Random(), 0
     while kills < 200:
-        file = KilledFile(tmp_path / f"{kills}.h5", 4000, rng, parameters)
+        file = KilledFile(tmp_path / f"{kills}.h5", 4000, rng, parameters, small_cache=rng.random() < 0.5)
         while not file.run(**_choose_death(rng)):
             file.check_acknowledged()
         kills += file.kills

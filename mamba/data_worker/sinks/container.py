@@ -67,7 +67,6 @@ class Container:
             self._raw.close(clean=False)
             raise
         self.fd = self._raw.fd
-        _keep_metadata(self.h5)
 
     def share(self) -> None:
         """From now on others may read; in SWMR no group, dataset or attribute can be added after this.
@@ -154,14 +153,6 @@ def _has_layout(path: Path) -> bool:
             return "entry/mdw/layout" in file
     except OSError:
         return False
-
-
-def _keep_metadata(file: h5py.File) -> None:
-    """Hold all bookkeeping in memory until the next commit."""
-    config = file.id.get_mdc_config()
-    config.incr_mode = config.flash_incr_mode = config.decr_mode = 0
-    config.evictions_enabled = False
-    file.id.set_mdc_config(config)
 
 
 def explain_unopened(path: Path, error: OSError, *, new: bool) -> DataError:
