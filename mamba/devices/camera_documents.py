@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mamba.data_worker.control import Ledger
 
+# Not more than a path needs to come back out of a URI: Tiled 0.2 takes the path as it stands, with %20 for a blank.
+_QUOTED = str.maketrans({"%": "%25", "?": "%3F", "#": "%23"})
 _COUNTS = ("frames_produced", "frames_written", "frames_missing")
 
 
@@ -47,8 +49,9 @@ def name_frames(ledger: Ledger, key: str, *, rows: int) -> Iterator[tuple[str, d
             "uid": uid,
             "data_key": key,
             "mimetype": "application/x-hdf5",
-            "uri": f"file://localhost{Path(dataset.file).absolute()}",
-            "parameters": {"dataset": dataset.path, "chunk_shape": [1, *dataset.shape[1:]]},
+            "uri": f"file://localhost{str(Path(dataset.file).absolute()).translate(_QUOTED)}",
+            # the file is closed by now: a reader needs no SWMR, in which only some files open
+            "parameters": {"dataset": dataset.path, "chunk_shape": [1, *dataset.shape[1:]], "swmr": False},
         },
     )
     if rows:

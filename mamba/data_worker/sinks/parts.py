@@ -209,8 +209,11 @@ def show_parts(file: h5py.File, path: Path, group: GroupLayout) -> None:
         parts = list_parts(path, name)
         for number, part in enumerate(parts):
             first, end = number * rows, min(count, (number + 1) * rows)
-            source = h5py.VirtualSource(part.name, f"{DATA}/{name}", (end - first, *old.shape[1:]))
-            layout[first:end] = source
+            file_name, dataset = (
+                part.name.replace("%", "%%"),
+                f"{DATA}/{name}".replace("%", "%%"),
+            )  # HDF5 counts with %b
+            layout[first:end] = h5py.VirtualSource(file_name, dataset, (end - first, *old.shape[1:]))
         attributes = dict(old.attrs)
         del file[f"{group.path}/{name}"]
         made = file.create_virtual_dataset(f"{group.path}/{name}", layout, fillvalue=_choose_fill(old.dtype))
