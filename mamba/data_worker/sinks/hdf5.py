@@ -124,7 +124,7 @@ class Hdf5Sink(Sink):
         Raises:
             DataError: it exists, the folder does not take it, or it cannot be gone on with.
         """
-        self.path = self.locate(job)
+        self.path = job.file
         self.files = (self.path,)
         if self.settings.path:
             _make_folder(self.path.parent)
