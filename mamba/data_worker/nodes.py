@@ -247,6 +247,14 @@ class Sink(Node):
     keeps: ClassVar[bool] = True
     files: tuple[Path, ...] = ()
 
+    def locate(self, job: Job) -> Path:
+        """Where its file will be; asked before anything starts, and given back as `job.file` of `open`.
+
+        Raises:
+            MambaError: it cannot be told.
+        """
+        return job.file
+
     def discard(self) -> None:
         """Leave nothing behind of an arm that never began."""
 

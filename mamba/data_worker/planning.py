@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +71,17 @@ def plan_arm(graph: Graph, job: Job, detectors: dict[str, Detector], folder: Pat
     Raises:
         GraphInvalid: a node cannot work on what it would get.
         StreamBroken: a data format that is none.
+        DataError: a file's path names what is not known.
     """
     forms = {name: DataFormat.load(each.data_format) for name, each in detectors.items()}
     flows = plan_flows(graph, {name: Flow.of(form) for name, form in forms.items()})
     nodes = {spec.name: build_node(spec) for spec in graph.nodes}
-    sinks = tuple(name for name, node in nodes.items() if isinstance(node, Sink) and node.keeps)
-    files = {name: _name_file(job.file, name, first=name == sinks[0]) for name in sinks}
+    keepers = {name: node for name, node in nodes.items() if isinstance(node, Sink) and node.keeps}
+    sinks = tuple(keepers)
+    files = {
+        name: node.locate(replace(job, file=_name_file(job.file, name, first=name == sinks[0])))
+        for name, node in keepers.items()
+    }
     plan = ArmPlan(
         graph=graph,
         job=job,

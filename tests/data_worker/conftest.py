@@ -26,7 +26,7 @@ REGIONS = [
 ]
 
 
-def make_graph(*, policy: str = "wait", spare_mib: int = 1) -> Graph:
+def make_graph(*, policy: str = "wait", spare_mib: int = 1, **file: Any) -> Graph:
     """Source, four sums, file; each in the place where the demo has it."""
     return parse_graph(
         {
@@ -34,7 +34,7 @@ def make_graph(*, policy: str = "wait", spare_mib: int = 1) -> Graph:
             "nodes": [
                 {"name": "camera", "kind": "stream", "group": "intake"},
                 {"name": "region_sums", "kind": "region_sums", "group": "intake", "parameters": {"regions": REGIONS}},
-                {"name": "file", "kind": "hdf5", "group": "file", "parameters": {"spare_mib": spare_mib}},
+                {"name": "file", "kind": "hdf5", "group": "file", "parameters": {"spare_mib": spare_mib, **file}},
             ],
             "edges": [
                 {"from": "camera", "to": "region_sums"},

@@ -80,7 +80,7 @@ def write(order: dict[str, Any], tell: TextIO) -> None:
 
 
 def _shrink_cache(file: h5py.File) -> None:
-    """HDF5 has to write and read its bookkeeping between flushes, as it does in long files."""
+    """HDF5 has to write and read its bookkeeping between flushes, as in long files; too small for SWMR."""
     config = file.id.get_mdc_config()
     config.set_initial_size = True
     config.initial_size = config.min_size = config.max_size = 1024

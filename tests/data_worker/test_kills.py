@@ -48,7 +48,9 @@ def test_a_writer_of_split_files_killed_is_gone_on_with(tmp_path: Path) -> None:
 def test_two_hundred_kills_at_random_moments(tmp_path: Path, parameters: dict[str, Any]) -> None:
     rng, kills = random.Random(), 0
     while kills < 200:
-        file = KilledFile(tmp_path / f"{kills}.h5", 4000, rng, parameters, small_cache=rng.random() < 0.5)
+        file = KilledFile(
+            tmp_path / f"{kills}.h5", 4000, rng, parameters, small_cache=not parameters and rng.random() < 0.5
+        )
         while not file.run(**_choose_death(rng)):
             file.check_acknowledged()
         kills += file.kills

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import hdf5plugin  # noqa: F401  # reads packed frames
 import numpy as np
 import psutil
 import pytest
@@ -19,6 +20,7 @@ from mamba.data_worker.feedback import Row
 from mamba.data_worker.graph import parse_graph
 from mamba.data_worker.ledger import Ledger
 from mamba.data_worker.sinks.preview import make_small
+from mamba.data_worker.sinks.verification import verify_file
 from mamba.errors import DataError, DiskFull, GraphInvalid, NodeFailed, StreamBroken
 from mamba.wire import notices
 from tests.data_worker.conftest import REGIONS, Start, make_graph
@@ -141,6 +143,23 @@ def test_a_killed_actor_is_replaced_and_nothing_is_lost(start: Start, group: str
     assert max(seconds) < 5
     with h5py.File(ledger.files[0]) as file:
         assert not np.isnan(file["entry/data/region_sums"][:]).any()
+
+
+def test_packed_split_files_in_a_folder_by_template_survive_a_killed_writer(start: Start, tmp_path: Path) -> None:
+    graph = make_graph(path="{sample}/{device}_{arm:03d}", compression="bslz4", frames_per_file=250)
+    feeder, armed = start(graph, frames=900, period_s=0.002, arm=7)
+    await_written(armed, 300)
+    os.kill(pid_of("file"), signal.SIGKILL)
+    ledger = armed.wait(30)
+    assert (ledger.written, ledger.missing) == (900, ())
+    assert ledger.files == (tmp_path / "copper" / "camera_007.h5",)
+    check_file(ledger, feeder.feed.shape)
+    assert [part.name for part in sorted(ledger.files[0].parent.glob("*_frames_*"))] == [
+        f"camera_007_frames_0000{number}.h5" for number in range(4)
+    ]
+    assert not any(checked.bad for checked in verify_file(ledger.files[0]))
+    with pytest.raises(DataError, match=r"nothing is known of \{smaple\}"):
+        start(make_graph(path="{smaple}/{arm}"))
 
 
 def await_note(armed: Armed, text: str, times: int = 1) -> None:

@@ -18,12 +18,13 @@ MDW = "entry/mdw"
 def write_account(file: h5py.File, account: dict[str, Any]) -> None:
     """Write it; an earlier one is replaced."""
     mdw = file[MDW]
-    for key in ("produced", "written", "duplicates", "reason", "missing"):
+    for key in ("produced", "written", "duplicates", "reason", "missing", "notes"):
         if key in mdw:
             del mdw[key]
     for key in ("produced", "written", "duplicates"):
         mdw[key] = np.int64(account[key])
     mdw["reason"] = account["reason"]
+    mdw.create_dataset("notes", data=account.get("notes", []), dtype=h5py.string_dtype())
     set_field(file["entry"], "end_time", format_now())
     write_devices(file["entry"], account.get("devices"), when="after")
     missing = mdw.create_group("missing")

@@ -14,7 +14,9 @@ float64 (exact below 2⁵³), so that NaN can mark a row that never came.
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import resource
 from pathlib import Path
 from typing import Any, Literal
@@ -38,6 +40,7 @@ from mamba.data_worker.sinks.writeback import Writeback
 from mamba.errors import DataError, DiskFull, GraphInvalid
 
 _RESERVED = (FRAMES, NUMBER, "mdw")
+_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 _PATIENCE_S = 5.0
 """A writer that was killed may take so long to be gone."""
 
@@ -121,7 +124,7 @@ class Hdf5Sink(Sink):
         Raises:
             DataError: it exists, the folder does not take it, or it cannot be gone on with.
         """
-        self.path = self.locate(job)
+        self.path = job.file
         self.files = (self.path,)
         if self.settings.path:
             _make_folder(self.path.parent)
@@ -208,8 +211,8 @@ class Hdf5Sink(Sink):
         self._changed = True
         try:
             group.take(item)
-        except OSError as error:
-            raise self._explain_full(str(error), self._count) from None
+        except (OSError, RuntimeError) as error:
+            raise self._explain(error, self._count) from None
         if item.source in group.layout.images:
             self._writeback.advance()
 
@@ -225,6 +228,17 @@ class Hdf5Sink(Sink):
     @property
     def _count(self) -> int:
         return self._rows[self._groups[0].leader].count
+
+    def _explain(self, error: OSError | RuntimeError, safe: int) -> DataError:
+        """HDF5 tells the system's error in its words only."""
+        number = getattr(error, "errno", None) or next(map(int, re.findall(r"errno = (\d+)", str(error))), None)
+        if number in _FULL:
+            return self._explain_full(os.strerror(number), safe)
+        return DataError(
+            f"{self.path}: cannot be written",
+            seen=f"{error}; {safe} frames are safe in it",
+            remedy="look at the disk and the kernel's log, then mambactl mdw recover",
+        )
 
     def _explain_full(self, seen: str, safe: int) -> DiskFull:
         return DiskFull(
@@ -248,8 +262,8 @@ class Hdf5Sink(Sink):
                     for first, count in fresh:
                         self._unsafe.add(first * rows.layout.every, count * rows.layout.every)
             self._file.commit(self._early.dump())
-        except (OSError, RuntimeError) as error:  # HDF5 without a journal (SWMR) gets confused by a full disk
-            raise self._explain_full(str(error), self._committed) from None
+        except (OSError, RuntimeError) as error:
+            raise self._explain(error, self._committed) from None
         safe, self._unsafe, self._changed = self._unsafe, RangeSet(), False
         self._committed = self._count
         return list(safe)
@@ -270,7 +284,7 @@ class Hdf5Sink(Sink):
             kept = describe_datasets(self._file.h5, self.path)
             self._file.close()
         except (OSError, RuntimeError) as error:
-            raise self._explain_full(str(error), self._committed) from None
+            raise self._explain(error, self._committed) from None
         finally:
             self._file.abandon()  # does nothing after a good end
         return kept
