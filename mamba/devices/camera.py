@@ -93,6 +93,7 @@ class Camera(GraphUser, TangoDevice):
         self.failure = ""
         self._armed: Armed | None = None
         self._waits = False
+        self._lent: list[GraphUser] = []
         self._asked = 0
         self._stopped = False
         self._cancelled = False
@@ -181,7 +182,8 @@ class Camera(GraphUser, TangoDevice):
         """End the acquisition: cleanly, with the frames so far, when `success`; else abort camera and graph."""
         if success and self._armed is not None:
             self._stopped = True
-            self.link.call("Stop")
+            for each in (self, *self._lent):
+                each.link.call("Stop")
         else:
             self._cancelled = True
             self._abort("stopped")
@@ -247,7 +249,8 @@ class Camera(GraphUser, TangoDevice):
             self._waits = False
             if self._cancelled:
                 raise DeviceFault(f"{self.name}: not started", seen="it was stopped while it was being armed")
-            self.link.call("Start")
+            for each in (*self._lent, self):
+                each.link.call("Start")
 
     @contextmanager
     def _disarming(self) -> Iterator[None]:
@@ -272,6 +275,10 @@ class Camera(GraphUser, TangoDevice):
             self._asked = int(self.frames.get())
             self.link.call("Arm")
             with self._disarming():
+                others = {}
+                for node, partner in self.partners.items():
+                    others[node] = partner.lend_frames(self._asked)
+                    self._lent.append(partner)
                 offer = self.link.read("DataEndpoint", "DataFormat", "ArmId")
                 self._armed = self.armed = arm(
                     graph,
@@ -283,6 +290,7 @@ class Camera(GraphUser, TangoDevice):
                     device=self.name,
                     metadata=dict(self.metadata),
                     end_detector=self._abort_camera,
+                    others=others,
                 )
                 self._waits = True
 
@@ -298,6 +306,7 @@ class Camera(GraphUser, TangoDevice):
             self._end(armed, error.what)
             raise
         self._armed, self.ledger = None, ledger
+        self._lent.clear()
         armed.close()
         self._check(ledger)
 
@@ -373,6 +382,9 @@ class Camera(GraphUser, TangoDevice):
 
         That it cannot be reached must not hide why it was aborted, so it is only logged.
         """
+        # only those that were armed for it: a partner that was busy goes on with what it does
+        while self._lent:
+            self._lent.pop().abort_frames()
         try:
             self.link.call("Abort")
             return int(self.link.read("FramesProduced")["FramesProduced"].value)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mamba.devices.link import TangoLink
+from mamba.errors import DeviceFault, GraphInvalid, MambaError
 
 if TYPE_CHECKING:
+    from mamba.data_worker.control import Detector
     from mamba.data_worker.graph import Graph
     from mamba.data_worker.nodes import Flow
+
+log = logging.getLogger(__name__)
 
 Version = tuple[int, int]
 """When a file was written, and its size."""
@@ -24,32 +31,64 @@ class GraphUser:
         graph: a file, or a graph that was built in Python.
     """
 
+    name: str
     graph: Path | Graph
     link: TangoLink
+    partners: Mapping[str, GraphUser] = MappingProxyType({})
     _seen: tuple[Path, Version | None, Graph] | None = None
 
-    def use_graph(self, graph: Path | Graph) -> None:
-        """Let the next acquisition go through another graph, checked against what the camera sends.
+    def use_graph(self, graph: Path | Graph, partners: Mapping[str, GraphUser] | None = None) -> None:
+        """Let the next acquisition go through another graph, checked against what the cameras send.
 
         A file is read again at each arm, so that a mended one counts.
 
+        Args:
+            graph: a file, or a graph that was built in Python; its first stream node takes this camera's frames.
+            partners: the cameras of its other stream nodes, by the node's name; they are armed and started with this.
+
         Raises:
             GraphInvalid: it cannot run, or not with frames of this size and type; the camera keeps the one it has.
-            DeviceError: the camera cannot be asked for them.
+            DeviceError: a camera cannot be asked for them.
         """
-        from mamba.data_worker.edge_flows import list_edge_flows, list_streams
+        from mamba.data_worker.edge_flows import list_edge_flows
         from mamba.data_worker.graph import load_graph
 
-        frames = self.describe_frames()
+        partners = dict(partners or {})
+        frames = {name: partner.describe_frames() for name, partner in partners.items()}
+        own = self.describe_frames()
 
         def check(graph: Graph) -> None:
-            list_edge_flows(graph, dict.fromkeys(list_streams(graph), frames), 0.0)
+            list_edge_flows(graph, {_find_stream(graph, partners): own, **frames}, 0.0)
 
         if isinstance(graph, Path):
             load_graph(graph, check=check)
         else:
             check(graph)
-        self.graph = graph
+        self.graph, self.partners = graph, partners
+
+    def lend_frames(self, frames: int) -> Detector:
+        """Arm for the graph of another camera; what its stream node has to know.
+
+        Raises:
+            DeviceFault: it is taking frames of its own.
+            DeviceError: it cannot be armed.
+        """
+        from mamba.data_worker.control import Detector
+
+        state = str(self.link.read("State")["State"].value)
+        if state in ("STANDBY", "RUNNING"):
+            raise DeviceFault(f"{self.name}: cannot be armed with another", seen=state, remedy="end what it does first")
+        self.link.write("FramesRequested", frames)
+        self.link.call("Arm")
+        offer = self.link.read("DataEndpoint", "DataFormat")
+        return Detector(str(offer["DataEndpoint"].value), str(offer["DataFormat"].value))
+
+    def abort_frames(self) -> None:
+        """Bring it to rest after `lend_frames`; that it cannot be reached is only logged, as for the camera itself."""
+        try:
+            self.link.call("Abort")
+        except MambaError as error:
+            log.warning("%s: abort: %s", self.name, error.what)
 
     def describe_frames(self) -> Flow:
         """The flow of its frames, as it is set now.
@@ -94,6 +133,25 @@ class GraphUser:
         readings = self.link.read("Height", "Width", "PixelFormat")
         dtype = np.dtype(str(readings["PixelFormat"].value)).name
         return int(readings["Height"].value), int(readings["Width"].value), dtype
+
+
+def _find_stream(graph: Graph, partners: Mapping[str, GraphUser]) -> str:
+    """The node that takes the camera's own frames.
+
+    Raises:
+        GraphInvalid: a stream node without a camera, or a camera without a stream node.
+    """
+    from mamba.data_worker.edge_flows import list_streams
+
+    own, *others = list_streams(graph) or [""]
+    if not own or set(others) != set(partners):
+        words = ", ".join(f"{name}=D.…" for name in others)
+        raise GraphInvalid(
+            f"graph {graph.name}: each stream node takes one camera",
+            seen=f"stream nodes: {', '.join([own, *others]) or 'none'}; cameras given: {', '.join(partners) or 'one'}",
+            remedy=f"graph(FILE, D.camera{', ' if words else ''}{words}); the first node takes the first camera",
+        )
+    return own
 
 
 def _find_version(path: Path) -> Version | None:

@@ -27,13 +27,17 @@ _READY_S = 120.0
 _STOP_S = 60.0
 
 
-def graph(source: Path | str | Graph | Branch | Camera, camera: Camera | None = None) -> BeamlineGraph:
+def graph(
+    source: Path | str | Graph | Branch | Camera, camera: Camera | None = None, **partners: Camera
+) -> BeamlineGraph:
     """A graph, checked; given a camera, its next acquisition goes through it.
 
     Args:
         source: a file (YAML, JSON or Python), a graph or a branch written in Python, or a camera for the graph it uses.
         camera: the detector that shall use it, `D.camera`; without one it is only looked at. A graph whose frames come
             from elsewhere (no node of kind `stream`) takes none, and runs by itself.
+        partners: the detectors of its further stream nodes, by the node's name (`fluorescence=D.xrf`): armed, started
+            and stopped with `camera`, for as many frames.
 
     Raises:
         GraphInvalid: it cannot run, or not with what this camera sends; names the line.
@@ -55,7 +59,7 @@ def graph(source: Path | str | Graph | Branch | Camera, camera: Camera | None = 
         path = Path(source).expanduser().absolute()
         read = load_graph(path)
     made = BeamlineGraph(read, path) if list_streams(read) else GraphAlone(read, path)
-    return made if camera is None else made.use(camera)
+    return made if camera is None else made.use(camera, **partners)
 
 
 class BeamlineGraph:
@@ -70,16 +74,19 @@ class BeamlineGraph:
     def __init__(self, graph: Graph, file: Path | None, camera: Camera | None = None) -> None:
         self.graph, self.file, self.camera = graph, file, camera
 
-    def use(self, camera: Camera) -> BeamlineGraph:
+    def use(self, camera: Camera, **partners: Camera) -> BeamlineGraph:
         """Let the next acquisition of `camera` go through this graph; what runs goes on. A file is read at each arm.
+
+        The first stream node takes the frames of `camera`, the others those of the `partners` named like them.
 
         Raises:
             GraphInvalid: not with what the camera sends; it keeps its graph.
             BadValue: no camera.
         """
-        if not isinstance(camera, Camera):
-            raise BadValue(f"graph {self.graph.name}: {camera!r} is no camera", remedy="give D.camera, or such")
-        camera.use_graph(self.file or self.graph)
+        for each in (camera, *partners.values()):
+            if not isinstance(each, Camera):
+                raise BadValue(f"graph {self.graph.name}: {each!r} is no camera", remedy="give D.camera, or such")
+        camera.use_graph(self.file or self.graph, partners)
         self.camera = camera
         return self
 

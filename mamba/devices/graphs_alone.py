@@ -25,7 +25,7 @@ class GraphAlone(BeamlineGraph):
     _armed: Armed | None = None
     _arms = 0
 
-    def use(self, camera: Camera) -> BeamlineGraph:
+    def use(self, camera: Camera, **partners: Camera) -> BeamlineGraph:
         """Refused: no node of it takes a camera's frames.
 
         Raises:

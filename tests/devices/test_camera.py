@@ -40,7 +40,7 @@ from tests.support.tango_facility import TangoFacility, running_facility, wait_u
 
 PAGE = Path(__file__).parents[2] / "docs" / "data-worker.md"
 SHAPE = (64, 96)
-NAME = "test/camera/1"
+NAME, SECOND = "test/camera/1", "test/camera/2"
 GRAPH = """
 name: small
 nodes:
@@ -57,7 +57,8 @@ def camera_facility() -> Iterator[TangoFacility]:
         Path(folder).chmod(0o700)
         with pytest.MonkeyPatch.context() as patch, running_facility(Path(folder)) as facility:
             patch.setenv("MAMBA_RUNTIME_DIR", folder)
-            facility.register("Camera/test", {NAME: ("Camera", {"Width": SHAPE[1], "Height": SHAPE[0]})})
+            size = {"Width": SHAPE[1], "Height": SHAPE[0]}
+            facility.register("Camera/test", {NAME: ("Camera", size), SECOND: ("Camera", size)})
             facility.start("Camera/test", "tango_servers.camera")
             yield facility
             shutdown_ray()
@@ -299,6 +300,55 @@ def test_a_plan_waits_for_what_a_node_says(camera, tmp_path, run):
     exec(re.search(r"```python\n(def until_bright.*?)```", PAGE.read_text(), re.DOTALL)[1], names)
     run(names["until_bright"](frames=3000, enough=1.0))
     assert 0 < camera.ledger.written < 3000
+
+
+TWO = """
+name: two
+nodes:
+  - {name: one, kind: stream, group: all}
+  - {name: other, kind: stream, group: all}
+  - {name: both, kind: expression, group: all, parameters: {formula: one + other}}
+  - {name: sums, kind: region_sums, group: all, parameters: {regions: [{name: a, x: 0, y: 0, width: 9, height: 9}]}}
+  - {name: file, kind: hdf5, group: all}
+edges:
+  - {from: one, to: both}
+  - {from: other, to: both}
+  - {from: both, to: sums}
+  - {from: one, to: file}
+  - {from: sums, to: file}
+"""
+
+
+def test_two_cameras_are_joined_by_frame_number(camera, camera_facility, tmp_path):
+    file = tmp_path / "two.yaml"
+    file.write_text(TWO)
+    tango = f"tango://{camera_facility.host}/{SECOND}"
+    second = Camera(tango, name="D.second", graph=camera.graph, directory=tmp_path)
+    try:
+        with pytest.raises(GraphInvalid, match=r"each stream node takes one camera\n  seen: stream nodes: one, other"):
+            graph(file, camera)
+        used = graph(file, camera, other=second)
+        second.prepare({"frames": 3000, "period_s": 0.005}).wait(10)
+        second.link.call("Arm")
+        with pytest.raises(DeviceFault, match=r"D.second: cannot be armed with another"):
+            used.start(frames=25)
+        assert second.state == "STANDBY", "what it was armed for is left alone"
+        second.link.call("Abort")
+        second.period_s.put(0.0)
+        ledger = used.start(frames=25).wait(40)
+        assert (ledger.produced, ledger.written, ledger.missing) == (25, 25, ())
+        with h5py.File(ledger.files[0]) as h5:
+            wanted = [2 * render_frame(number, SHAPE)[:9, :9].sum(dtype="u8") for number in range(25)]
+            assert list(h5["/entry/data/sums"][:, 0]) == wanted
+        used.start(frames=3000, period_s=0.005)
+        wait_until(lambda: used.status().written > 5, what="frames")
+        assert 5 < used.stop().written < 3000
+        wait_until(lambda: (camera.state, second.state) == ("ON", "ON"), what="both at rest")
+        used.arm(frames=3)
+        used.stop()
+        wait_until(lambda: (camera.state, second.state) == ("ON", "ON"), what="both at rest")
+    finally:
+        second.destroy()
 
 
 def test_a_graph_is_stopped_by_whoever_asks(camera):
