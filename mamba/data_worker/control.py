@@ -16,12 +16,14 @@ import json
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from mamba.config import read_environment
+from mamba.data_worker.changes import plan_change
 from mamba.data_worker.console_link import ConsoleReceiver
 from mamba.data_worker.feedback import Feedbacks
 from mamba.data_worker.graph import Graph, load_graph
@@ -54,6 +56,7 @@ __all__ = [
 
 _READY_S = 20.0
 _ABORT_S = 40.0
+_ATTACH_S = 10.0
 
 feedback = Feedbacks()
 """What `feedback` nodes say, by the node's name, whatever graph is armed."""
@@ -71,6 +74,7 @@ class Armed:
         self, graph: Graph, job: Job, detectors: dict[str, Detector], end_detector: Callable[[], int | None]
     ) -> None:
         self._replacing = threading.Lock()
+        self._detectors, self._generation = detectors, 0
         self._folder = _make_folder()
         takers = {**feedback.takers(), **previews.takers(), "document": publish_document}
         self._console = ConsoleReceiver(self._folder, takers)
@@ -101,9 +105,7 @@ class Armed:
         prepared: list[str] = []
         try:
             for group, order in self._plan.orders.items():
-                answer = _runner.call(group, "prepare", json.dumps(order))
-                if answer["err"]:
-                    raise load_error(answer)
+                _prepare(group, order)
                 prepared.append(group)
         except MambaError:
             for group in prepared:
@@ -187,6 +189,37 @@ class Armed:
             raise NodeFailed(f"graph {self.graph.name}: cannot be aborted", remedy="shutdown_ray() ends its actors")
         return self._result()
 
+    def change(self, graph: Graph) -> None:
+        """Go on with another graph: branches on which no file depends may come, go, or get other parameters.
+
+        Raises:
+            GraphInvalid: it touches what a file depends on, or an actor that has to stay; nothing has changed.
+            DataError: the arm is over.
+            MambaError: a new node cannot be made ready; the graph runs on without it and without what was taken out.
+        """
+        with self._replacing:
+            self._generation += 1
+            change = plan_change(self._plan, graph, self._detectors, self._folder, generation=self._generation)
+            groups = sorted({change.plan.groups[node] for node in change.added})
+            try:
+                _runner.start_groups([*self._plan.orders, *groups])
+                for group in groups:
+                    _prepare(group, change.plan.orders[group])
+            except MambaError:
+                for group in groups:
+                    _runner.kill(group)
+                raise
+            gone = {self._plan.groups[node] for node in change.removed}
+            self._supervisor.retire(change)
+            self._plan, self.graph = change.plan, graph
+            self._supervisor.adopt(change)
+            for edges in change.attach.values():
+                _await_socket(edges)
+            for group in groups:
+                _runner.call(group, "start")
+            for group in gone:
+                _runner.kill(group)
+
     def close(self) -> None:
         """End it if it still runs; idempotent, raises nothing that `wait` or `abort` would tell."""
         if not self.done:
@@ -204,10 +237,7 @@ class Armed:
             _runner.kill(group)
             _runner.start_groups(list(self._plan.orders))
             order = self._plan.orders[group]
-            text = json.dumps({**order, "job": {**order["job"], "resume": True}})
-            answer = _runner.call(group, "prepare", text)
-            if answer["err"]:
-                raise load_error(answer)
+            _prepare(group, {**order, "job": {**order["job"], "resume": True}})
             _runner.call(group, "start")
 
     def _recover(self, file: Path, account: Account) -> dict[str, DatasetInfo]:
@@ -315,6 +345,21 @@ def shutdown_ray() -> None:
     """End Ray if it was started; nothing of it stays. Called when the console ends."""
     with _busy:
         _runner.shutdown()
+
+
+def _prepare(group: str, order: dict[str, Any]) -> None:
+    answer = _runner.call(group, "prepare", json.dumps(order))
+    if answer["err"]:
+        raise load_error(answer)
+
+
+def _await_socket(edges: list[dict[str, Any]]) -> None:
+    deadline = time.monotonic() + _ATTACH_S
+    while not all(Path(edge["endpoint"].removeprefix("ipc://")).exists() for edge in edges):
+        if time.monotonic() > deadline:
+            names = ", ".join(f"{edge['origin']} → {edge['to']}" for edge in edges)
+            raise NodeFailed(f"edge {names}: its origin does not offer it", seen=f"waited {_ATTACH_S:g} s")
+        time.sleep(0.005)  # between looks at the file system
 
 
 def _await_finish(group: str) -> bool:

@@ -150,6 +150,14 @@ class OutEdge:
         """Say that the arm is over, after everything that waits: with the next `collect`."""
         self._end = end
 
+    def abandon(self) -> list[Block]:
+        """Close with a reader in the middle of its work; returns what it had in hand, or would have got."""
+        left = self.link.take_back()
+        if self._waiting is not None:
+            left.append(self._waiting[0])
+        self.close()
+        return left
+
     def close(self) -> None:
         """Close; idempotent."""
         self.link.close()
@@ -181,6 +189,7 @@ class Port:
         self._free = deque(range(form.slots))
         self._held: dict[int, _Held] = {}
         self._through: list[Any] = []
+        self._end: End | None = None
         self._number = 0
 
     @property
@@ -274,8 +283,23 @@ class Port:
 
     def end(self, end: End) -> None:
         """Say that the arm is over, after everything that waits: with the next `collect`."""
+        self._end = end
         for edge in self.edges:
             edge.end(end)
+
+    def attach(self, plan: EdgePlan) -> None:
+        """Give what comes from now on to another reader, too."""
+        edge = OutEdge(plan, self.form)
+        if self._end is not None:
+            edge.end(self._end)
+        self.edges.append(edge)
+
+    def detach(self, reader: str) -> None:
+        """Leave a reader; what it still had in hand is let go."""
+        for edge in [each for each in self.edges if each.plan.to == reader]:
+            self.edges.remove(edge)
+            for block in edge.abandon():
+                self._let_go(block)
 
     def close(self) -> None:
         """Close the edges and free the ring; idempotent."""

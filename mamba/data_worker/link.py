@@ -94,8 +94,7 @@ class LinkSender:
             through = self._end is not None and not self._kept
             self.broken |= through or time.monotonic() - self._lost_at > RESUME_WITHIN_S
         if self._peer is None and (self.broken or not self._resends):
-            released += [block for block, _ in self._kept.values()]
-            self._kept.clear()
+            released += self.take_back()
         return released
 
     def _take(self, parts: list[bytes], released: list[Block]) -> None:
@@ -143,6 +142,12 @@ class LinkSender:
         """Say that the arm is over; a receiver that comes only now is told when it does."""
         self._end = end
         self._post([end.pack()])
+
+    def take_back(self) -> list[Block]:
+        """Give up what the receiver has not released; returns it."""
+        blocks = [block for block, _ in self._kept.values()]
+        self._kept.clear()
+        return blocks
 
     def _post(self, parts: list[Payload]) -> None:
         if self._peer is None or self.broken:

@@ -16,7 +16,7 @@ from typing import Any
 
 import zmq
 
-from mamba.data_worker.edges import GivenUp, Port
+from mamba.data_worker.edges import EdgePlan, GivenUp, Port
 from mamba.data_worker.frame import Block, End
 from mamba.data_worker.link import Socket
 from mamba.data_worker.nodes import Node
@@ -59,6 +59,8 @@ class NodeLoop(threading.Thread, ABC):
         super().__init__(name=f"node {node.name}", daemon=True)
         self.node, self.reporter, self.ports, self.meter = node, reporter, ports, Meter()
         self.stopped = self.ending = False
+        self.wiring = 0
+        """Grows when edges come or go: pollers made before are worth nothing."""
         self._account: dict[str, Any] | None = None
         self._finished = False
 
@@ -113,6 +115,16 @@ class NodeLoop(threading.Thread, ABC):
             elif command["typ"] == "finish":
                 self.stopped = self._finished = True
                 self._account = command["account"]
+            elif command["typ"] == "attach":
+                for edge in command["edges"]:
+                    plan = EdgePlan(**edge)
+                    self.ports[plan.output].attach(plan)
+                self.wiring += 1
+            elif command["typ"] == "detach":
+                for port in self.ports.values():
+                    for reader in command["readers"]:
+                        port.detach(reader)
+                self.wiring += 1
 
     def tend(self) -> None:
         """Look after the outputs: what was released, what waits, who is gone."""

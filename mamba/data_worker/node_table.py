@@ -24,6 +24,17 @@ class NodeTable:
         self._edges: dict[str, dict[str, int]] = {}
         self._before: dict[str, dict[str, int]] = {}  # by edge, what actors that are dead had told
 
+    def change(self, plan: ArmPlan, *, removed: frozenset[str], added: frozenset[str]) -> None:
+        """Other nodes run from now on; what was told of the edges of those that are gone stays."""
+        self._plan = plan
+        for node in removed:
+            self.set_state(node, "replaced")
+        for node in removed - added:
+            del self._states[node], self._past[node]
+        for node in added:
+            self._states[node], self._past[node] = "opening", deque()
+        self._actors = {group: actor for group, actor in self._actors.items() if group in plan.orders}
+
     def set_state(self, node: str, state: str) -> None:
         """A node began, failed, or is being replaced."""
         self._states[node] = state

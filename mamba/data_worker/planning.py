@@ -59,7 +59,7 @@ class ArmPlan:
         return bool(self.downstream[node])
 
 
-def plan_arm(graph: Graph, job: Job, detectors: dict[str, Detector], folder: Path) -> ArmPlan:
+def plan_arm(graph: Graph, job: Job, detectors: dict[str, Detector], folder: Path, *, prefix: str = "") -> ArmPlan:
     """Plan one arm.
 
     Args:
@@ -67,6 +67,7 @@ def plan_arm(graph: Graph, job: Job, detectors: dict[str, Detector], folder: Pat
         job: of the arm; `job.file` is the file of the first sink that keeps, others get their name in its.
         detectors: by name of the stream source that takes them.
         folder: for sockets, 0700.
+        prefix: of the sockets' names, so that those of an earlier plan of this arm are not taken.
 
     Raises:
         GraphInvalid: a node cannot work on what it would get.
@@ -95,7 +96,7 @@ def plan_arm(graph: Graph, job: Job, detectors: dict[str, Detector], folder: Pat
         control=f"ipc://{folder}/c",
     )
     credits_ = _find_credits(graph, forms)
-    edges = _plan_edges(plan, credits_, folder)
+    edges = _plan_edges(plan, credits_, f"ipc://{folder}/{prefix}e")
     for name in graph.order():
         group = plan.groups[name]
         order = plan.orders.setdefault(
@@ -143,7 +144,7 @@ def _find_credits(graph: Graph, forms: dict[str, DataFormat]) -> dict[str, int]:
     return found
 
 
-def _plan_edges(plan: ArmPlan, credits_: dict[str, int], folder: Path) -> list[EdgePlan]:
+def _plan_edges(plan: ArmPlan, credits_: dict[str, int], endpoint: str) -> list[EdgePlan]:
     complete: dict[str, bool] = {}
     made: dict[int, EdgePlan] = {}
     specs = list(enumerate(plan.graph.edges))
@@ -156,7 +157,7 @@ def _plan_edges(plan: ArmPlan, credits_: dict[str, int], folder: Path) -> list[E
                     to=edge.to,
                     input=edge.input,
                     policy=edge.policy,
-                    endpoint=f"ipc://{folder}/e{number}",
+                    endpoint=f"{endpoint}{number}",
                     token=secrets.token_hex(16),
                     credits=credits_[edge.node],
                     needed=plan.needs(edge.to),

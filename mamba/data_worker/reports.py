@@ -18,7 +18,8 @@ meters     from a group (its name and a slash): `nodes`, `cpu_percent`, `memory_
 =========  =====================================================================================
 
 Supervisor to node: `end` (the source takes nothing more, the others what is on its way), `stop` (at once), and when all
-are drained `finish` (`account`: the ledger).
+are drained `finish` (`account`: the ledger). `attach` (`edges`: their plans) and `detach` (`readers`: nodes) when the
+graph changes while it runs.
 """
 
 from __future__ import annotations

@@ -65,10 +65,12 @@ class StreamLoop(NodeLoop):
 
     def work(self) -> None:
         """Forward until the end."""
-        poller = self.make_poller(self._receiver.link.socket, self._receiver.link.monitor)
-        end = End(0, 0)
+        wiring, end = -1, End(0, 0)
         try:
             while not (self.stopped or self.ending):
+                if wiring != self.wiring:
+                    poller = self.make_poller(self._receiver.link.socket, self._receiver.link.monitor)
+                    wiring = self.wiring
                 poller.poll(round(POLL_S * 1000))
                 self.obey(0)
                 self.tend()

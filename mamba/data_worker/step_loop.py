@@ -119,7 +119,7 @@ class StepLoop(NodeLoop):
         self._keeps = isinstance(node, Sink) and node.keeps
         self._unsafe: list[tuple[Input, Taken]] = []
         self._flushed = self._came = time.monotonic()
-        self._watched: tuple[InEdge, ...] = ()
+        self._watched: tuple[int, tuple[InEdge, ...]] = (0, ())
         self._poller = self.make_poller()
 
     def connect(self) -> None:
@@ -157,9 +157,9 @@ class StepLoop(NodeLoop):
     def _wait(self) -> None:
         edges = [each.edge for each in self._inputs.values() if not each.ended] if self.ready else []
         there = tuple(edge for edge in edges if edge is not None)
-        if self._watched != there:
+        if self._watched != (self.wiring, there):
             sockets = [socket for edge in there for socket in (edge.link.socket, edge.link.monitor)]
-            self._watched, self._poller = there, self.make_poller(*sockets)
+            self._watched, self._poller = (self.wiring, there), self.make_poller(*sockets)
         pressed = bool(self._unsafe) or len(there) < len(edges)
         self._poller.poll(round((_IDLE_S if pressed else POLL_S) * 1000))
 

@@ -16,10 +16,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+from mamba.data_worker.changes import Change
 from mamba.data_worker.ledger import Account, Book, DatasetInfo, Ledger, MissingRange
 from mamba.data_worker.link import Socket, open_socket
 from mamba.data_worker.meters import NodeProgress
@@ -27,7 +29,7 @@ from mamba.data_worker.node_table import NodeTable
 from mamba.data_worker.planning import ArmPlan
 from mamba.data_worker.replacements import Replacements
 from mamba.data_worker.reports import Report, load_error
-from mamba.errors import MambaError, NodeFailed
+from mamba.errors import DataError, MambaError, NodeFailed
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +103,7 @@ class Supervisor(threading.Thread):
         self._table = NodeTable(plan)
         self._waiting = set(plan.groups)  # not ready yet
         self._active = set(plan.groups)  # neither drained nor dead for good
+        self._calls: SimpleQueue[tuple[Callable[[], None], threading.Event]] = SimpleQueue()
         self._replacements = Replacements(actions.replace, actions.lives)
         self._dead: set[str] = set()  # nodes
         self._known: set[str] = set()
@@ -128,6 +131,44 @@ class Supervisor(threading.Thread):
         """End it from any thread; `produced`: what the detector says it had produced."""
         self._abort_produced = produced
         self._abort_reason = reason
+
+    def retire(self, change: Change) -> None:
+        """Let nodes go that a change takes out; returns when nothing is sent to them any more.
+
+        Raises:
+            DataError: the arm is at its end.
+        """
+        self._call(lambda: self._retire(change))
+
+    def adopt(self, change: Change) -> None:
+        """Take over the plan of a change, and have what stays serve the new nodes.
+
+        Raises:
+            DataError: the arm is at its end.
+        """
+        self._call(lambda: self._adopt(change))
+
+    def _call(self, step: Callable[[], None]) -> None:
+        done = threading.Event()
+        self._calls.put((step, done))
+        while not done.wait(_TICK_S):
+            if self.done.is_set() or not self.is_alive():
+                raise DataError("graph: it has ended, and cannot be changed any more", remedy="arm it again")
+
+    def _retire(self, change: Change) -> None:
+        for origin, readers in change.detach.items():
+            self._post(origin, {"typ": "detach", "readers": readers})
+        for names in (self._active, self._waiting, self._known, self._dead):
+            names -= change.removed
+
+    def _adopt(self, change: Change) -> None:
+        self._plan = change.plan
+        self._table.change(change.plan, removed=change.removed, added=change.added)
+        self._active |= change.added
+        self._waiting |= change.added
+        for origin, edges in change.attach.items():
+            self._post(origin, {"typ": "attach", "edges": edges})
+        self._note(f"{change.note}, after {len(self._main.written)} frames were safe")
 
     def withdraw(self) -> None:
         """Close without ever having run."""
@@ -161,6 +202,10 @@ class Supervisor(threading.Thread):
                 self._take(identity.decode(), json.loads(body))
         self._bury()
         self._take_replaced()
+        while not self._calls.empty():
+            step, done = self._calls.get()
+            step()
+            done.set()
         self._check_deadlines()
         self._show("ending" if self._stopping_since else "running" if self._first else "armed")
 
@@ -170,6 +215,8 @@ class Supervisor(threading.Thread):
         if report["typ"] == "meters":
             self._table.take(node.rstrip("/"), report)
             return
+        if node not in self._plan.groups:
+            return  # it was taken out
         self._known.add(node)
         match report["typ"]:
             case "ready":

@@ -21,6 +21,7 @@ from event_model import DocumentNames, schema_validators
 from mamba.console.services import Services
 from mamba.data_worker.building import node
 from mamba.data_worker.control import load_graph, shutdown_ray
+from mamba.data_worker.graph import parse_graph
 from mamba.data_worker.python_text import write_python
 from mamba.data_worker.status_table import GraphStatus
 from mamba.devices import Camera, FrameSettings, graph
@@ -411,3 +412,24 @@ def test_windows_ask_about_graphs(camera, tmp_path):
             services.call("graph/status", {"path": "D.other"})
     finally:
         services.close()
+
+
+def test_a_screen_is_added_while_the_camera_runs(camera):
+    used = graph(camera)
+    before = used.graph.dump()
+    with pytest.raises(DataError, match=r"nothing of D.camera runs"):
+        used.change(parse_graph(before))
+    used.start(frames=3000, period_s=0.005)
+    wait_until(lambda: used.status().written > 5, what="frames")
+    source = before["nodes"][0]["name"]
+    after = {
+        **before,
+        "nodes": [*before["nodes"], {"name": "screen", "kind": "preview"}],
+        "edges": [*before["edges"], {"from": source, "to": "screen", "policy": "latest"}],
+    }
+    used = used.change(parse_graph(after))
+    wait_until(lambda: {n.name: n.rows for n in used.status().nodes}.get("screen", 0) > 3, what="pictures")
+    ledger = used.stop()
+    assert ledger.written == ledger.produced > 5
+    assert any("graph changed: + screen" in note for note in ledger.notes)
+    graph(parse_graph(before), camera)
