@@ -17,7 +17,7 @@ from mamba.errors import BadValue, DataError, GraphInvalid, MambaError, UnknownD
 
 if TYPE_CHECKING:
     from mamba.data_worker.building import Branch
-    from mamba.data_worker.control import Armed, Ledger
+    from mamba.data_worker.control import Ledger
     from mamba.data_worker.feedback import Feedback
     from mamba.data_worker.graph import Graph
     from mamba.data_worker.status_table import GraphStatus
@@ -34,8 +34,7 @@ def graph(
 
     Args:
         source: a file (YAML, JSON or Python), a graph or a branch written in Python, or a camera for the graph it uses.
-        camera: the detector that shall use it, `D.camera`; without one it is only looked at. A graph whose frames come
-            from elsewhere (no node of kind `stream`) takes none, and runs by itself.
+        camera: the detector that shall use it, `D.camera`; without one it is only looked at.
         partners: the detectors of its further stream nodes, by the node's name (`fluorescence=D.xrf`): armed, started
             and stopped with `camera`, for as many frames.
 
@@ -45,20 +44,17 @@ def graph(
     """
     # imported here: a console without frames needs no graphs
     from mamba.data_worker.building import Branch, build
-    from mamba.data_worker.edge_flows import list_streams
     from mamba.data_worker.graph import Graph, load_graph
-    from mamba.devices.graphs_alone import GraphAlone
 
     if isinstance(source, Camera):
         return BeamlineGraph(source.peek_graph(), _find_file(source.graph), source)
     if isinstance(source, Branch):
         source = build("graph", source)
     if isinstance(source, Graph):
-        read, path = source, None
+        made = BeamlineGraph(source, None)
     else:
         path = Path(source).expanduser().absolute()
-        read = load_graph(path)
-    made = BeamlineGraph(read, path) if list_streams(read) else GraphAlone(read, path)
+        made = BeamlineGraph(load_graph(path), path)
     return made if camera is None else made.use(camera, **partners)
 
 
@@ -159,25 +155,6 @@ class BeamlineGraph:
         camera.stop(success=True)
         return camera.armed.wait(_STOP_S)
 
-    def change(self, source: Path | str | Graph | Branch) -> BeamlineGraph:
-        """Let the acquisition that runs go on through another graph, and the next ones begin with it.
-
-        Branches on which no file depends (a screen, a feedback) may come, go, or get other parameters; no frame of the
-        file is lost meanwhile.
-
-        Raises:
-            GraphInvalid: it touches what a file depends on; nothing has changed.
-            DataError: nothing runs.
-        """
-        camera, other = self._require(), graph(source)
-        if camera.armed is None or camera.armed.done:
-            raise DataError(
-                f"graph {self.graph.name}: nothing of {camera.name} runs", remedy=f"graph(…).use({camera.name})"
-            )
-        camera.armed.change(other.graph)
-        camera.use_graph(other.file or other.graph, camera.partners)
-        return graph(camera)
-
     def status(self) -> GraphStatus:
         """What it is doing now, node by node."""
         return describe_graph(self._require())
@@ -273,19 +250,12 @@ def describe_graph(camera: Camera) -> GraphStatus:
         except MambaError as error:
             return GraphStatus(source.stem if source else "", **{**place, "error": str(error)}, state="failed")
         return GraphStatus(name, **place, state="failed" if camera.failure else "idle")
-    return describe_armed(armed, place, failed=bool(camera.failure))
-
-
-def describe_armed(armed: Armed, place: dict[str, Any], *, failed: bool) -> GraphStatus:
-    """What a graph is doing that was armed, or what became of it; `place` has device, source and error."""
-    from mamba.data_worker.status_table import GraphStatus
-
     at, ledger = armed.progress(), armed.ledger
     lost = at.missing if ledger is None else sum(gap.last - gap.first + 1 for gap in ledger.missing)
     return GraphStatus(
         armed.graph.name,
         **place,
-        state="failed" if failed and armed.done else at.state,
+        state="failed" if camera.failure and armed.done else at.state,
         arm=armed.job.arm,
         frames=at.frames,
         produced=at.produced,
