@@ -20,7 +20,7 @@ import numpy as np
 from ophyd import Component, Kind
 
 from mamba.devices.base import Documents, TangoDevice
-from mamba.devices.camera_documents import describe_counts, name_frames, read_counts
+from mamba.devices.camera_documents import describe_counts, find_next_file, name_frames, read_counts
 from mamba.devices.camera_graph import GraphUser
 from mamba.devices.names import key_of
 from mamba.devices.signal import TangoSignal
@@ -286,7 +286,7 @@ class Camera(GraphUser, TangoDevice):
                     data_format=str(offer["DataFormat"].value),
                     arm_id=int(offer["ArmId"].value),
                     frames=self._asked,
-                    file=self._next_file(),
+                    file=find_next_file(self.directory, self.name.rpartition(".")[2]),
                     device=self.name,
                     metadata=dict(self.metadata),
                     end_detector=self._abort_camera,
@@ -391,12 +391,3 @@ class Camera(GraphUser, TangoDevice):
         except MambaError as error:
             log.warning("%s: abort: %s", self.name, error.what)
             return None
-
-    def _next_file(self) -> Path:
-        """`camera_00001.h5`, the first number that is not there yet."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        stem = self.name.rpartition(".")[2]
-        taken = [
-            int(file.stem.rpartition("_")[2]) for file in self.directory.glob(f"{stem}_[0-9][0-9][0-9][0-9][0-9].h5")
-        ]
-        return self.directory / f"{stem}_{max(taken, default=0) + 1:05d}.h5"

@@ -65,3 +65,10 @@ def name_frames(ledger: Ledger, key: str, *, rows: int) -> Iterator[tuple[str, d
                 "seq_nums": {"start": 0, "stop": 0},
             },
         )
+
+
+def find_next_file(directory: Path, stem: str) -> Path:
+    """`camera_00001.h5`, the first number that is not there yet; the folder is made."""
+    directory.mkdir(parents=True, exist_ok=True)
+    taken = [int(file.stem.rpartition("_")[2]) for file in directory.glob(f"{stem}_[0-9][0-9][0-9][0-9][0-9].h5")]
+    return directory / f"{stem}_{max(taken, default=0) + 1:05d}.h5"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mamba.devices.camera import Camera, FrameSettings
 from mamba.devices.group import iter_devices
+from mamba.devices.own_sources import OwnSources, find_own_sources, list_own_sources
 from mamba.errors import BadValue, DataError, GraphInvalid, MambaError, UnknownDevice
 
 if TYPE_CHECKING:
@@ -64,11 +65,16 @@ class BeamlineGraph:
     Attributes:
         graph: the graph as data, as it was when it was read.
         file: where it was read from; None for one that was built in Python.
-        camera: the detector that uses it; None for one that is only looked at.
+        camera: the detector that uses it, or the graph's own sources; None for one that is only looked at.
     """
 
     def __init__(self, graph: Graph, file: Path | None, camera: Camera | None = None) -> None:
-        self.graph, self.file, self.camera = graph, file, camera
+        # imported here: a console without frames needs no graphs
+        from mamba.data_worker.edge_flows import list_streams
+
+        self.graph, self.file = graph, file
+        own = camera is None and not list_streams(graph)
+        self.camera: Camera | OwnSources | None = find_own_sources(graph, file) if own else camera
 
     def use(self, camera: Camera, **partners: Camera) -> BeamlineGraph:
         """Let the next acquisition of `camera` go through this graph; what runs goes on. A file is read at each arm.
@@ -94,10 +100,11 @@ class BeamlineGraph:
             DeviceError: the camera cannot.
             DataError: the graph cannot; the camera is disarmed.
         """
-        camera = self._require()
-        if camera.armed is not None and not camera.armed.done and not camera.is_armed:
+        camera = self._require_idle()
+        if isinstance(camera, OwnSources):
             raise DataError(
-                f"graph {self.graph.name}: {camera.name} is running", remedy="wait for it, or stop it: G.stop()"
+                f"graph {self.graph.name}: its sources begin as soon as it is armed",
+                remedy="arm and start it at once: G.start(frames=…)",
             )
         camera.stage()
         camera.prepare(FrameSettings(frames, exposure_s, period_s)).wait(_READY_S)
@@ -113,6 +120,8 @@ class BeamlineGraph:
             DataError: nothing is armed and no `frames` are given; else as `arm`.
         """
         camera = self._require()
+        if isinstance(camera, OwnSources):
+            return self._start_own(camera, frames, exposure_s, period_s)
         if frames is not None:
             self.arm(frames, exposure_s=exposure_s, period_s=period_s)
         elif not camera.is_armed:
@@ -122,6 +131,17 @@ class BeamlineGraph:
             )
         camera.kickoff().wait(_READY_S)
         camera.complete()
+        return self
+
+    def _start_own(
+        self, sources: OwnSources, frames: int | None, exposure_s: float | None, period_s: float
+    ) -> BeamlineGraph:
+        self._require_idle()
+        if exposure_s is not None or period_s:
+            raise BadValue(f"graph {self.graph.name}: its sources take no times", remedy="set them on their nodes")
+        if frames is None or isinstance(frames, bool) or int(frames) != frames or frames < 1:
+            raise BadValue(f"graph {self.graph.name}: cannot take {frames!r} frames", remedy="G.start(frames=…)")
+        sources.begin(int(frames))
         return self
 
     def wait(self, timeout_s: float) -> Ledger:
@@ -149,6 +169,8 @@ class BeamlineGraph:
         camera = self._require()
         if camera.armed is None or camera.armed.done:
             return None
+        if isinstance(camera, OwnSources):
+            return camera.end(_STOP_S)
         if camera.is_armed:
             camera.stop(success=False)
             return None
@@ -184,7 +206,15 @@ class BeamlineGraph:
         draw(self.graph, path)
         return path
 
-    def _require(self) -> Camera:
+    def _require_idle(self) -> Camera | OwnSources:
+        camera = self._require()
+        if camera.armed is not None and not camera.armed.done and not camera.is_armed:
+            raise DataError(
+                f"graph {self.graph.name}: {camera.name} is running", remedy="wait for it, or stop it: G.stop()"
+            )
+        return camera
+
+    def _require(self) -> Camera | OwnSources:
         if self.camera is None:
             raise DataError(
                 f"graph {self.graph.name}: no detector uses it", remedy="G.use(D.camera), or graph(FILE, D.camera)"
@@ -194,7 +224,10 @@ class BeamlineGraph:
     def __repr__(self) -> str:
         from mamba.data_worker.sketch import sketch
 
-        used = f"used by {self.camera.name}" if self.camera is not None else "used by no detector: G.use(D.camera)"
+        if self.camera is None:
+            used = "used by no detector: G.use(D.camera)"
+        else:
+            used = "has its own sources" if isinstance(self.camera, OwnSources) else f"used by {self.camera.name}"
         state = f", {self.status().state}" if self.camera is not None else ""
         source = f" read from {self.file}" if self.file else ""
         return (
@@ -206,29 +239,31 @@ def _find_file(source: Any) -> Path | None:
     return source if isinstance(source, Path) else None
 
 
-def is_file(camera: Camera) -> bool:
+def is_file(camera: Camera | OwnSources) -> bool:
     """Its graph comes from a file."""
     return isinstance(camera.graph, Path)
 
 
 def list_graphs(groups: Mapping[str, Mapping[str, Any]]) -> list[GraphStatus]:
-    """The graphs of all detectors that have one, without their nodes."""
+    """The graphs of all detectors that have one, and those with their own sources that ran; without their nodes."""
     found = [device for name, group in groups.items() for _, device in iter_devices(group, name)]
-    return [replace(describe_graph(device), nodes=()) for device in found if isinstance(device, Camera)]
+    shown: list[Camera | OwnSources] = [device for device in found if isinstance(device, Camera)]
+    return [replace(describe_graph(each), nodes=()) for each in (*shown, *list_own_sources())]
 
 
-def find_camera(groups: Mapping[str, Mapping[str, Any]], path: str) -> Camera:
-    """The detector at `path`; for "" the only one that has a graph.
+def find_camera(groups: Mapping[str, Mapping[str, Any]], path: str) -> Camera | OwnSources:
+    """The detector at `path`, or the own sources of a graph of that name; for "" the only one that has a graph.
 
     Raises:
         UnknownDevice: none there, or several for ""; names them.
     """
-    cameras = {
+    cameras: dict[str, Camera | OwnSources] = {
         expression: device
         for name, group in groups.items()
         for expression, device in iter_devices(group, name)
         if isinstance(device, Camera)
     }
+    cameras |= {sources.name: sources for sources in list_own_sources()}
     if not path and len(cameras) == 1:
         return next(iter(cameras.values()))
     if path not in cameras:
@@ -237,8 +272,8 @@ def find_camera(groups: Mapping[str, Mapping[str, Any]], path: str) -> Camera:
     return cameras[path]
 
 
-def describe_graph(camera: Camera) -> GraphStatus:
-    """What the graph of a camera is doing, or what became of its last arm."""
+def describe_graph(camera: Camera | OwnSources) -> GraphStatus:
+    """What the graph of a camera, or one with its own sources, is doing, or what became of its last arm."""
     # imported here: a console without frames needs no graphs
     from mamba.data_worker.status_table import GraphStatus
 
@@ -267,7 +302,7 @@ def describe_graph(camera: Camera) -> GraphStatus:
     )
 
 
-def check_graph(data: str | dict[str, Any], camera: Camera | None, rate: float = 100.0) -> dict[str, Any]:
+def check_graph(data: str | dict[str, Any], camera: Camera | OwnSources | None, rate: float = 100.0) -> dict[str, Any]:
     """Check a graph that is being written, for a window: what is wrong and where, or what would run along its edges.
 
     Args:
@@ -286,9 +321,9 @@ def check_graph(data: str | dict[str, Any], camera: Camera | None, rate: float =
 
     def check(graph: Graph) -> None:
         streams = list_streams(graph)
-        if streams and camera is None:
+        if streams and not isinstance(camera, Camera):
             return
-        frames = {} if camera is None else dict.fromkeys(streams, camera.describe_frames())
+        frames = dict.fromkeys(streams, camera.describe_frames()) if isinstance(camera, Camera) else {}
         for each in list_edge_flows(graph, frames, rate):
             row = {"from": each.edge.origin, "to": each.edge.to, "shape": list(each.flow.shape)}
             rates = {"rows_per_s": each.rows_per_s, "bytes_per_s": each.bytes_per_s}

@@ -352,6 +352,52 @@ def test_two_cameras_are_joined_by_frame_number(camera, camera_facility, tmp_pat
         second.destroy()
 
 
+REPLAY = """
+name: replay
+nodes:
+  - {name: again, kind: hdf5_replay, group: all, parameters: {file: FILE, rate: RATE}}
+  - {name: file, kind: hdf5, group: all}
+edges:
+  - {from: again, to: file}
+"""
+
+
+def test_a_graph_with_its_own_sources_is_started_watched_and_stopped(camera, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ledger = take(camera, 30)
+    file = tmp_path / "replay.yaml"
+    file.write_text(REPLAY.replace("FILE", str(ledger.files[0])).replace("RATE", "0"))
+    used = graph(file)
+    assert "has its own sources, idle" in repr(used)
+    with pytest.raises(DataError, match="its sources begin as soon as it is armed"):
+        used.arm(frames=30)
+    with pytest.raises(BadValue, match="its sources take no times"):
+        used.start(frames=30, exposure_s=0.1)
+    with pytest.raises(BadValue, match="cannot take None frames"):
+        used.start()
+    assert used.start(frames=30).wait(40).written == 30
+    assert (used.status().device, used.status().state, used.status().written) == ("replay", "done", 30)
+    with h5py.File(used.status().file) as h5:
+        np.testing.assert_array_equal(h5["/entry/data/frames"][17], render_frame(17, SHAPE))
+    services = Services(lambda: {"M": {}, "D": {"camera": camera}})
+    try:
+        assert {each["device"] for each in services.call("graph/list", {})} >= {"D.camera", "replay"}
+        assert services.call("graph/status", {"path": "replay"})["written"] == 30
+    finally:
+        services.close()
+    file.write_text(REPLAY.replace("FILE", str(ledger.files[0])).replace("RATE", "5"))
+    used.start(frames=30)
+    with pytest.raises(DataError, match="replay is running"):
+        graph(file).start(frames=30)
+    wait_until(lambda: used.status().written > 1, what="frames")
+    assert 1 < graph(file).stop().written < 30
+    file.write_text(REPLAY.replace("FILE", str(tmp_path / "nowhere.h5")).replace("RATE", "5"))
+    with pytest.raises(MambaError, match=r"nowhere\.h5"):
+        graph(file).start(frames=30).wait(40)
+    assert used.status().state == "failed"
+    assert "nowhere.h5" in used.status().error
+
+
 def test_a_graph_is_stopped_by_whoever_asks(camera):
     used = graph(camera)
     assert used.stop() is None
