@@ -139,8 +139,17 @@ def test_the_command_line_steers_and_watches_the_same_graph(beamline: Facility, 
     assert re.search(
         r"other of D.camera: done, arm \d+: ([\d,]+) of 3,000 frames came, \1 written, 0 missing", mdw("stop")
     )
+    again = beamline.runtime.path / "again.yaml"
+    replay = {"name": "old", "kind": "hdf5_replay", "parameters": {"file": before["file"], "rate": 20}}
+    nodes = [replay, {"name": "new", "kind": "hdf5"}]
+    again.write_text(yaml.safe_dump({"name": "again", "nodes": nodes, "edges": [{"from": "old", "to": "new"}]}))
+    assert re.search(r"again of again: (armed|running), arm 1", mdw("start", str(again), "--frames", str(FRAMES)))
+    assert "again of again: done" in mdw("stop", "--detector", "again")
+    assert "regions" not in mdw("status"), "the camera uses the other graph now"
     with beamline.client() as client:
-        texts = [receipt["text"] for receipt in client.request("cmd/history", limit=4)]
+        texts = [receipt["text"] for receipt in client.request("cmd/history", limit=6)]
+    assert texts.pop() == f"graph({str(again)!r}).stop();"
+    assert texts.pop() == f"graph({str(again)!r}).start(frames={FRAMES});"
     assert texts[0].endswith(", D.camera).arm(frames=3000, period_s=0.01);")
     assert texts[-1] == "graph(D.camera).stop();"
 

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from mamba.wire.client import Client
 
 _FILE_WIDTH = 160
-_detector = click.option("--detector", metavar="D.NAME", default="", help="Whose graph; the only one that has one.")
+_detector = click.option(
+    "--detector", metavar="D.NAME", default="", help="Whose graph, or its name; else the only one."
+)
 
 
 @click.command()
@@ -146,15 +148,18 @@ def _write_settings(frames: int, exposure_s: float | None, period_s: float) -> s
 
 def _command(settings: Settings, person: str | None, detector: str, file: Path | None, call: str) -> int:
     """Send `graph(…)…` as a visible command, and say what came of it."""
-    if file is not None:
-        from mamba.data_worker.graph import load_graph
-
-        load_graph(file)  # what is wrong with it is told here, before anything is sent
+    # what is wrong with a file is told here, before anything is sent
+    own = None if file is None else _find_own_sources(file)
     with connect(settings, person) as client:
-        device = _read(client, detector, one=True)[0].device
-        source = f"graph({str(file.absolute())!r}, {device})" if file is not None else f"graph({device})"
+        device = own or _find_device(client, detector)
+        if own:
+            source = repr(str(file and file.absolute()))
+        elif file is not None:
+            source = f"{str(file.absolute())!r}, {device}"
+        else:
+            source = device if _is_detector(device) else repr(_read(client, device)[0].source)
         try:
-            client.command(f"{source}{call};", origin="mambactl")
+            client.command(f"graph({source}){call};", origin="mambactl")
         except ZError as error:
             click.echo(error.desc if error.code == "exc" else f"{error.code}: {error.desc}", err=True)
             return 1
@@ -162,16 +167,37 @@ def _command(settings: Settings, person: str | None, detector: str, file: Path |
     return 0
 
 
-def _read(client: Client, detector: str, *, one: bool = False) -> list[GraphStatus]:
-    from mamba.data_worker.status_table import GraphStatus
+def _find_own_sources(file: Path) -> str | None:
+    """The name of a graph that no detector of the console sends to; None for one that takes a detector."""
+    from mamba.data_worker.edge_flows import list_streams
+    from mamba.data_worker.graph import load_graph
 
+    graph = load_graph(file)
+    return None if list_streams(graph) else graph.name
+
+
+def _is_detector(device: str) -> bool:
+    """It is a device, `D.camera`; otherwise the name of a graph with its own sources."""
+    return "." in device
+
+
+def _find_device(client: Client, detector: str) -> str:
     names = [each["device"] for each in client.request("graph/list")] if not detector else [detector]
-    if one and len(names) != 1:
+    if len(names) > 1:
+        names = [name for name in names if _is_detector(name)]
+    if len(names) != 1:
         raise FacilityError(
             "which detector's graph?",
             seen=", ".join(names) or "no detector has one",
             remedy="name it: --detector D.NAME",
         )
+    return str(names[0])
+
+
+def _read(client: Client, detector: str) -> list[GraphStatus]:
+    from mamba.data_worker.status_table import GraphStatus
+
+    names = [each["device"] for each in client.request("graph/list")] if not detector else [detector]
     return [GraphStatus.load(client.request("graph/status", path=name)) for name in names]
 
 
