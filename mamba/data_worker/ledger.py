@@ -168,9 +168,12 @@ class Book:
 
     @property
     def missing(self) -> int:
-        """Frames known to be lost so far: dropped on the way, or skipped by the detector."""
+        """Frames that may be lost: dropped on the way, or skipped by the detector; never more than are not written.
+
+        What a side branch dropped is no loss once another edge has brought it to the file.
+        """
         skipped = sum(end - first for first, end in self.received.gaps(0, self.received.end))
-        return skipped + len(self._lost_numbers)
+        return min(skipped + len(self._lost_numbers), self.produced - len(self.written))
 
     def declare(self, produced: int) -> None:
         """The detector says how many frame numbers existed."""

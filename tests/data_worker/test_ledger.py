@@ -72,3 +72,15 @@ def test_a_frame_given_up_and_written_after_all_is_written() -> None:
 def test_an_account_that_does_not_add_up_cannot_be_made() -> None:
     with pytest.raises(DataError, match="does not add up"):
         Ledger(produced=10, written=8, missing=(MissingRange(0, 0, "file", "lost"),))
+
+
+def test_what_a_side_branch_dropped_is_not_missing_once_it_is_written() -> None:
+    book = Book()
+    book.add_received(0, 100)
+    book.add_lost(10, 40, node="camera", reason="reader behind")
+    assert book.missing == 40
+    book.add_written(0, 90)
+    assert book.missing == 10
+    book.add_written(90, 10)
+    assert book.missing == 0
+    assert book.settle(last_node="file", reason="") == ()
