@@ -161,7 +161,7 @@ def graphs(draw: st.DrawFn) -> Graph:
     return parse_graph({"name": "random", "nodes": draw(st.permutations(nodes)), "edges": draw(st.permutations(edges))})
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(graphs())
 def test_every_graph_comes_back_from_yaml_json_and_python(graph: Graph) -> None:
     assert parse_graph(graph.dump_yaml()) == graph

@@ -129,6 +129,7 @@ def test_the_command_line_steers_and_watches_the_same_graph(beamline: Facility, 
     assert (before["device"], before["graph"], before["state"]) == ("D.camera", "regions", "done")
     assert (before["written"], before["missing"]) == (FRAMES, 0)
     assert [node["rows"] for node in before["nodes"][:2]] == [FRAMES, FRAMES]
+    assert "│ region_sums " in mdw("show")
     assert "hdf6" in mdw("arm", str(write_graph(beamline, "hdf6")), "--frames", "5", code=1)
     assert ": armed, arm" in mdw("arm", str(write_graph(beamline, "hdf5")), "--frames", "3000", "--period", "0.01")
     mdw("start")

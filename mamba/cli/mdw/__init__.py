@@ -25,5 +25,5 @@ _COMMANDS = {
 def mdw() -> None:
     """The data worker: graphs that frames go through.
 
-    validate, show and kinds need nothing that runs; the others ask the session in the runtime directory.
+    For a FILE, and for kinds, nothing needs to run; the others ask the session in the runtime directory.
     """

@@ -1,4 +1,4 @@
-"""mambactl mdw validate, show: a graph in a file; nothing needs to run."""
+"""mambactl mdw validate, show: a graph in a file, for which nothing needs to run; or the one in use."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from mamba.cli.settings import Settings
 
 if TYPE_CHECKING:
     from mamba.data_worker.edge_flows import EdgeFlow
@@ -53,13 +55,32 @@ def validate(*, file: Path, shape: Sequence[str], dtype: str, rate: float) -> in
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--detector", metavar="D.NAME", default="", help="Without FILE: whose graph; else the only one.")
 @click.option("--png", type=click.Path(dir_okay=False, path_type=Path), help="Draw it into a file: .png, .svg, .pdf.")
 @click.option("--as", "form", type=click.Choice(["yaml", "json", "python"]), help="Print it in this form.")
 @_detector_options
-def show(*, file: Path, png: Path | None, form: str | None, shape: Sequence[str], dtype: str, rate: float) -> int:
-    """Draw the graph in FILE; with --shape the edges say what runs along them."""
-    graph, flows = _load(file, shape, dtype, rate)
+@click.pass_obj
+def show(
+    settings: Settings,
+    *,
+    file: Path | None,
+    detector: str,
+    png: Path | None,
+    form: str | None,
+    shape: Sequence[str],
+    dtype: str,
+    rate: float,
+) -> int:
+    """Draw the graph in FILE, without FILE the one that a detector uses.
+
+    With --shape the drawing says what runs along the edges.
+    """
+    if file is not None:
+        graph, flows = _load(file, shape, dtype, rate)
+    else:
+        graph = _ask(settings, detector)
+        flows = _plan(graph, shape, dtype, rate)
     if form is not None:
         click.echo(_write(graph, form), nl=False)
         return 0
@@ -75,6 +96,16 @@ def show(*, file: Path, png: Path | None, form: str | None, shape: Sequence[str]
     draw(graph, png, flows)
     click.echo(png)
     return 0
+
+
+def _ask(settings: Settings, detector: str) -> Graph:
+    """The graph that a detector of the session uses."""
+    from mamba.data_worker.graph import parse_graph
+    from mamba.wire.client import Client
+
+    with Client(settings.find_runtime().rpc) as client:
+        found = client.request("graph/describe", path=detector)
+    return parse_graph({key: value for key, value in found.items() if key not in ("device", "source")})
 
 
 def _write(graph: Graph, form: str) -> str:
