@@ -177,6 +177,26 @@ class BeamlineGraph:
         camera.stop(success=True)
         return camera.armed.wait(_STOP_S)
 
+    def change(self, source: Path | str | Graph | Branch) -> BeamlineGraph:
+        """Let the acquisition that runs go on through another graph, and the next ones begin with it; returns itself.
+
+        Branches on which no file depends (a screen, a feedback) may come, go, or get other parameters; no frame of the
+        file is lost meanwhile.
+
+        Raises:
+            GraphInvalid: it touches what a file depends on; nothing has changed.
+            DataError: nothing runs.
+        """
+        camera, other = self._require(), graph(source)
+        if camera.armed is None or camera.armed.done:
+            raise DataError(
+                f"graph {self.graph.name}: nothing of {camera.name} runs", remedy=f"graph(…).use({camera.name})"
+            )
+        camera.armed.change(other.graph)
+        camera.use_graph(other.file or other.graph, camera.partners)
+        self.graph, self.file = other.graph, other.file
+        return self
+
     def status(self) -> GraphStatus:
         """What it is doing now, node by node."""
         return describe_graph(self._require())
