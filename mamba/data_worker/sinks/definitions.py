@@ -96,7 +96,7 @@ def note_definition(file: h5py.File, definition: Definition, fields: Fields) -> 
 
 def write_definition(file: h5py.File) -> None:
     """Write what the noted definition wants, when all rows are there; may be done again."""
-    definition, fields = file[MDW].attrs["definition"], json.loads(file[MDW].attrs["fields"])
+    definition, fields = file[MDW].attrs.get("definition", "NXdata"), json.loads(file[MDW].attrs.get("fields", "{}"))
     if definition == "NXdata":
         return
     entry = file["entry"]

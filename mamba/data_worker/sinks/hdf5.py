@@ -143,16 +143,25 @@ class Hdf5Sink(Sink):
             power=settings.survives == "power",
             patience_s=_PATIENCE_S,
         )
+        try:
+            self._begin(job, inputs, going_on=going_on)
+        except (OSError, RuntimeError) as error:
+            self._file.abandon()
+            if not going_on:
+                self.path.unlink()
+            raise explain_unopened(self.path, error, new=not going_on) from None
+        self._writeback = Writeback(self._file.fd)
+
+    def _begin(self, job: Job, inputs: dict[str, Flow], *, going_on: bool) -> None:
         self._early = EarlyRows()
         if going_on:
             trim_groups(self._file.h5, self._groups)
             self._early.load(self._file.note)
         else:
-            make_entry(self._file.h5, EntryPlan(job, inputs, self._groups, settings.compression))
-            note_definition(self._file.h5, settings.definition, settings.fields)
+            make_entry(self._file.h5, EntryPlan(job, inputs, self._groups, self.settings.compression))
+            note_definition(self._file.h5, self.settings.definition, self.settings.fields)
         self._file.share()
         self._open_rows(inputs)
-        self._writeback = Writeback(self._file.fd)
 
     def _refuse_parts(self) -> None:
         for layout in self._groups:
