@@ -40,6 +40,8 @@ from mamba.data_worker.sinks.writeback import Writeback
 from mamba.errors import DataError, DiskFull, GraphInvalid
 
 _RESERVED = (FRAMES, NUMBER, "mdw")
+_GROUPS = ("command", "data", "instrument", "monitor", "reduction", "sample", "user")
+"""Of an entry; a spectrum with its axis has a group of its own beside them."""
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 _PATIENCE_S = 5.0
 """A writer that was killed may take so long to be gone."""
@@ -92,7 +94,7 @@ class Hdf5Sink(Sink):
     def plan(self, inputs: dict[str, Flow]) -> None:
         """Any flows, with names that leave the file unambiguous."""
         for name, flow in inputs.items():
-            if name in _RESERVED or name.startswith("every_"):
+            if name in _RESERVED or name.startswith("every_") or (flow.axis is not None and name in _GROUPS):
                 raise GraphInvalid(f"node {self.name!r}: the file has a dataset {name!r}", remedy="rename that node")
             if flow.axis is not None and flow.axis.name in (name, *_RESERVED):
                 raise GraphInvalid(
