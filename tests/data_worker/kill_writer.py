@@ -23,7 +23,7 @@ import numpy as np
 
 from mamba.data_worker.ledger import RangeSet
 from mamba.data_worker.nodes import Axis, Flow, Item, Job
-from mamba.data_worker.sinks import journal
+from mamba.data_worker.sinks import commits
 from mamba.data_worker.sinks.hdf5 import Hdf5Parameters, Hdf5Sink
 from mamba.data_worker.sinks.recovery import recover_file
 from mamba.data_worker.sinks.verification import verify_file
@@ -115,7 +115,7 @@ def _die_in_write(number: int) -> None:
         return real(file, data, at)
 
     if number:
-        journal.os.pwrite = pwrite  # type: ignore[attr-defined]
+        commits.os.pwrite = pwrite  # type: ignore[attr-defined]
 
 
 @dataclass

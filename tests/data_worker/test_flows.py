@@ -108,6 +108,8 @@ def test_names_must_leave_the_file_unambiguous() -> None:
     for name in ("frame_number", "mdw", "every_3"):
         with pytest.raises(GraphInvalid, match=f"has a dataset {name!r}"):
             sink.plan({"camera": INPUTS["left"], name: INPUTS["clock"]})
+    with pytest.raises(GraphInvalid, match="has a dataset 'sample'"):
+        sink.plan({"camera": INPUTS["left"], "sample": INPUTS["azimuthal"]})
     with pytest.raises(GraphInvalid, match="the axis of 'q'"):
         sink.plan({"q": INPUTS["azimuthal"]})
 
@@ -121,18 +123,29 @@ TECHNIQUES = {
         {"points": POINTS},
         {"energy": "points.energy", "incoming_beam": "points.i0", "absorbed_beam": "points.i1"},
     ),
+    "NXtomo of its names": (
+        {"camera": CAMERA, "rotation_angle": Flow((), "float64", 4, units="degrees")},
+        {"rotation_angle": "rotation_angle"},
+    ),
+    "NXxas of numbers": (
+        {name: Flow((), "uint32" if name == "i0" else "float32", 4) for name in ("energy", "i0", "absorbed_beam")},
+        {"energy": "energy", "incoming_beam": "i0", "absorbed_beam": "absorbed_beam"},
+    ),
     "NXazint1d": ({"camera": CAMERA, "azimuthal": SPECTRUM}, {"I": "azimuthal", "polarization_applied": True}),
 }
 
 
-@pytest.mark.parametrize("definition", TECHNIQUES)
-def test_a_technique_s_file_keeps_its_definition(tmp_path: Path, definition: str) -> None:
-    inputs, fields = TECHNIQUES[definition]
-    path = tmp_path / "a.h5"
-    write_file(path, inputs, definition=definition, fields=fields)
+@pytest.mark.parametrize("technique", TECHNIQUES)
+def test_a_technique_s_file_keeps_its_definition(tmp_path: Path, technique: str) -> None:
+    inputs, fields = TECHNIQUES[technique]
+    path, definition = tmp_path / "a.h5", technique.split()[0]
+    sent = write_file(path, inputs, definition=definition, fields=fields)
     assert validate_file(path).errors == ()
     with h5py.File(path) as file:
         assert file["entry"].get("definition", np.array(b"NXdata"))[()].decode() == definition
+        for name in set(inputs) - {"camera"}:
+            np.testing.assert_array_equal(file[f"entry/data/{name}"], sent[name])
+    assert not any(checked.bad for checked in verify_file(path))
 
 
 def test_a_definition_s_fields_are_checked_before_anything_starts() -> None:
@@ -143,6 +156,8 @@ def test_a_definition_s_fields_are_checked_before_anything_starts() -> None:
         plan("NXxas", {"energy": "points.energy", "incoming_beam": "points.i9"}, {"points": POINTS})
     with pytest.raises(GraphInvalid, match="no field 'rotation_angel'"):
         plan("NXtomo", {"rotation_angel": "points.energy"}, {"camera": CAMERA, "points": POINTS})
+    with pytest.raises(GraphInvalid, match="has a field 'image_key' of its own"):
+        plan("NXtomo", {"rotation_angle": "points.energy"}, {"camera": CAMERA, "points": POINTS, "image_key": POINTS})
     with pytest.raises(GraphInvalid, match="NXtomo needs frames"):
         plan("NXtomo", {"rotation_angle": "points.energy"}, {"points": POINTS})
     with pytest.raises(GraphInvalid, match="spectrum with its axis"):

@@ -13,7 +13,7 @@ import pytest
 
 from mamba.data_worker.ledger import RangeSet
 from mamba.data_worker.nodes import Job
-from mamba.data_worker.sinks import journal
+from mamba.data_worker.sinks import commits
 from mamba.data_worker.sinks.hdf5 import Hdf5Parameters, Hdf5Sink
 from mamba.data_worker.sinks.recovery import recover_file
 from mamba.data_worker.sinks.verification import verify_file
@@ -43,8 +43,8 @@ def _room(left: int) -> Iterator[None]:
         fallocate(file, at, size)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(journal.os, "pwrite", write)
-        patch.setattr(journal.os, "posix_fallocate", reserve)
+        patch.setattr(commits.os, "pwrite", write)
+        patch.setattr(commits.os, "posix_fallocate", reserve)
         yield
 
 
@@ -90,6 +90,13 @@ def test_a_full_disk_loses_nothing_acknowledged(tmp_path: Path) -> None:
     for number, left in enumerate((0, 50_000, 123_456, 300_000)):
         path = tmp_path / f"{number}.h5"
         _check(path, _fill(path, left, rng))
+
+
+@pytest.mark.parametrize("access", ["plain", "swmr"])
+def test_a_file_that_cannot_even_be_begun_leaves_nothing(tmp_path: Path, access: str) -> None:
+    with _room(1000), pytest.raises(DataError, match=r"(?s)cannot be made.*No space left on device"):
+        open_sink(tmp_path / "a.h5", access=access)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.soak

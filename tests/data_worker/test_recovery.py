@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from mamba.cli import cli
-from mamba.data_worker.sinks.journal import name_journals
+from mamba.data_worker.sinks.commits import name_journals
 from mamba.data_worker.sinks.recovery import recover_file
 from mamba.data_worker.sinks.verification import verify_file
 from mamba.errors import DataError

@@ -101,3 +101,14 @@ def test_a_killed_writer_leaves_everything_acknowledged(tmp_path: Path) -> None:
 def test_a_node_must_not_take_a_dataset_s_name() -> None:
     with pytest.raises(GraphInvalid, match="has a dataset 'frames'"):
         Hdf5Sink("file", Hdf5Parameters()).plan({"frames": FORM})
+
+
+def test_early_rows_that_come_again_cut_differently_are_all_kept(tmp_path: Path) -> None:
+    sink = open_sink(tmp_path / "a.h5")
+    for first, count in ((0, 8), (0, 4), (2, 4)):
+        sink.process(rows(first, count))
+    sink.process(frames(0, 8))
+    assert sink.flush() == [(0, 8)]
+    sink.close({**ACCOUNT, "written": 8, "missing": []})
+    with h5py.File(tmp_path / "a.h5") as file:
+        np.testing.assert_array_equal(file["entry/data/sums"][:, 0], np.arange(8))

@@ -16,7 +16,8 @@ from typing import Literal
 
 import h5py
 
-from mamba.data_worker.sinks.journal import JournaledFile, NoteBook, find_commit
+from mamba.data_worker.sinks.commits import NoteBook, find_commit
+from mamba.data_worker.sinks.journal import JournaledFile
 from mamba.data_worker.sinks.superblock import mend_superblock
 from mamba.errors import DataError
 
@@ -155,9 +156,10 @@ def _has_layout(path: Path) -> bool:
         return False
 
 
-def explain_unopened(path: Path, error: OSError, *, new: bool) -> DataError:
+def explain_unopened(path: Path, error: OSError | RuntimeError, *, new: bool) -> DataError:
     """Why a file could not be made or opened, and what to do."""
-    reason = os.strerror(error.errno) if error.errno else str(error)
+    number = getattr(error, "errno", None)
+    reason = os.strerror(number) if number else str(error)
     if isinstance(error, BlockingIOError):
         return DataError(f"{path}: another program writes it", remedy="wait for its end, or end it")
     if not new:

@@ -28,6 +28,12 @@ Definition = Literal["NXdata", "NXtomo", "NXxas", "NXazint1d"]
 Fields = Mapping[str, str | float | bool]
 
 _INVALID_IMAGE = 3
+_CLAIMED = {
+    "NXtomo": ("data", "image_key", "rotation_angle"),
+    "NXxas": ("energy", "absorbed_beam", "mode"),
+    "NXazint1d": ("I", "radial_axis"),
+}
+"""Names that a definition takes in /entry/data."""
 
 
 class _Rule(NamedTuple):
@@ -76,10 +82,20 @@ def check_fields(node: str, definition: Definition, fields: Fields, inputs: dict
                 seen=repr(told) if told is not None else "nothing",
                 remedy=f"fields: {{{name}: …}}; its inputs are {', '.join(inputs)}",
             )
+    _check_names(node, definition, fields, inputs)
     if rule.frames and not any(is_image(flow) for flow in inputs.values()):
         raise GraphInvalid(f"node {node!r}: {definition} needs frames", seen=", ".join(inputs), remedy="mend the edges")
     if definition == "NXazint1d" and inputs[str(fields["I"])].axis is None:
         raise GraphInvalid(f"node {node!r}: NXazint1d needs a spectrum with its axis", seen=f"{fields['I']} has none")
+
+
+def _check_names(node: str, definition: Definition, fields: Fields, inputs: dict[str, Flow]) -> None:
+    for name in _CLAIMED.get(definition, ()):
+        itself = fields.get(name) == name and name != "image_key"
+        if name in inputs and not (itself and (name == "I" or not inputs[name].shape)):
+            raise GraphInvalid(
+                f"node {node!r}: {definition} has a field {name!r} of its own", remedy=f"rename the node {name!r}"
+            )
 
 
 def _find_flow(told: str, inputs: dict[str, Flow]) -> bool:
@@ -96,7 +112,7 @@ def note_definition(file: h5py.File, definition: Definition, fields: Fields) -> 
 
 def write_definition(file: h5py.File) -> None:
     """Write what the noted definition wants, when all rows are there; may be done again."""
-    definition, fields = file[MDW].attrs["definition"], json.loads(file[MDW].attrs["fields"])
+    definition, fields = file[MDW].attrs.get("definition", "NXdata"), json.loads(file[MDW].attrs.get("fields", "{}"))
     if definition == "NXdata":
         return
     entry = file["entry"]
@@ -122,13 +138,23 @@ def _read_rows(entry: h5py.Group, told: Any) -> tuple[NDArray[Any], str]:
     return np.full(len(entry.file[f"{DATA}/{NUMBER}"]), told), ""
 
 
+def _place_rows(entry: h5py.Group, group: h5py.Group, name: str, told: Any, *, units: str) -> h5py.Dataset:
+    """A field with one number per frame: the flow itself where it is one, else a copy."""
+    column = entry["data"].get(str(told))
+    if isinstance(column, h5py.Dataset) and column.ndim == 1 and column.dtype.kind == "f":
+        link(group, name, column)
+        column.attrs["target"] = f"{group.name}/{name}"  # NXdata has the link, by the definitions
+        return column
+    values, told_units = _read_rows(entry, told)
+    return set_field(group, name, values.astype(np.float64), units=told_units or units)
+
+
 def _write_tomo(entry: h5py.Group, told: dict[str, Any]) -> None:
     detector, data = entry["instrument/detector"], entry["data"]
     keys, _ = _read_rows(entry, told["image_key"])
     keys = np.where(np.isfinite(keys), keys, _INVALID_IMAGE).astype(np.int64)
-    angles, units = _read_rows(entry, told["rotation_angle"])
     key = set_field(detector, "image_key", keys)
-    angle = set_field(entry["sample"], "rotation_angle", angles.astype(np.float64), units=units or "degrees")
+    angle = _place_rows(entry, entry["sample"], "rotation_angle", told["rotation_angle"], units="degrees")
     link(data, "data", data[FRAMES])
     link(data, "image_key", key)
     link(data, "rotation_angle", angle)
@@ -137,13 +163,12 @@ def _write_tomo(entry: h5py.Group, told: dict[str, Any]) -> None:
 
 def _write_xas(entry: h5py.Group, told: dict[str, Any]) -> None:
     instrument = entry["instrument"]
-    values, units = _read_rows(entry, told["energy"])
     mono = make_class(instrument, "monochromator", "NXmonochromator")
-    energy = set_field(mono, "energy", values.astype(np.float64), units=units or "eV")
-    beams = {}
-    for name in ("incoming_beam", "absorbed_beam"):
-        values, units = _read_rows(entry, told[name])
-        beams[name] = set_field(make_class(instrument, name, "NXdetector"), "data", values, units=units or "counts")
+    energy = _place_rows(entry, mono, "energy", told["energy"], units="eV")
+    beams = {
+        name: _place_rows(entry, make_class(instrument, name, "NXdetector"), "data", told[name], units="counts")
+        for name in ("incoming_beam", "absorbed_beam")
+    }
     monitor = make_class(entry, "monitor", "NXmonitor")
     set_field(monitor, "mode", "timer")
     set_field(monitor, "preset", 0.0, units="s")

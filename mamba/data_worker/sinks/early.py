@@ -20,8 +20,10 @@ class EarlyRows:
         self._blocks: dict[str, dict[int, NDArray[Any]]] = {}
 
     def add(self, flow: str, first: int, rows: NDArray[Any]) -> None:
-        """Keep a copy; what came for the same first number before is replaced."""
-        self._blocks.setdefault(flow, {})[first] = np.array(rows)
+        """Keep a copy; the same rows may come again, also cut differently."""
+        blocks = self._blocks.setdefault(flow, {})
+        if first not in blocks or len(blocks[first]) < len(rows):
+            blocks[first] = np.array(rows)
 
     def take(self, flow: str, first: int, count: int) -> Iterator[tuple[int, NDArray[Any]]]:
         """Give out, once, what belongs to the numbers `first` to `first + count - 1`."""

@@ -104,10 +104,11 @@ def _write_instrument(entry: h5py.Group, job: Job) -> None:
 
 def link(group: h5py.Group, name: str, item: h5py.Dataset) -> None:
     """A hard link, and the attribute by which NeXus knows which of both is meant."""
-    if name in group:
-        del group[name]
-    group[name] = item
-    item.attrs["target"] = item.name
+    if group.get(name) != item:
+        if name in group:
+            del group[name]
+        group[name] = item
+    item.attrs.setdefault("target", item.name)
 
 
 def _write_command(entry: h5py.Group, facts: Mapping[str, Any]) -> None:

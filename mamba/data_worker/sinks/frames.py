@@ -86,10 +86,10 @@ class Packer:
         self._pack = import_packers(name).compress_lz4
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"pack {name}")
 
-    def pack(self, frames: list[NDArray[Any]]) -> Iterator[bytes | memoryview]:
+    def pack(self, frames: list[NDArray[Any]]) -> Iterator[bytes]:
         """The bytes of each chunk, in order, while later ones are still packed."""
         for packed, frame in zip(self._pool.map(self._pack, frames), frames, strict=True):
-            yield _HEAD.pack(frame.nbytes, _BLOCK_BYTES) + packed.tobytes()
+            yield b"".join((_HEAD.pack(frame.nbytes, _BLOCK_BYTES), packed.data))
 
     def close(self) -> None:
         """End the threads."""

@@ -40,6 +40,8 @@ from mamba.data_worker.sinks.writeback import Writeback
 from mamba.errors import DataError, DiskFull, GraphInvalid
 
 _RESERVED = (FRAMES, NUMBER, "mdw")
+_GROUPS = ("command", "data", "instrument", "monitor", "reduction", "sample", "user")
+"""Of an entry; a spectrum with its axis has a group of its own beside them."""
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 _PATIENCE_S = 5.0
 """A writer that was killed may take so long to be gone."""
@@ -92,7 +94,7 @@ class Hdf5Sink(Sink):
     def plan(self, inputs: dict[str, Flow]) -> None:
         """Any flows, with names that leave the file unambiguous."""
         for name, flow in inputs.items():
-            if name in _RESERVED or name.startswith("every_"):
+            if name in _RESERVED or name.startswith("every_") or (flow.axis is not None and name in _GROUPS):
                 raise GraphInvalid(f"node {self.name!r}: the file has a dataset {name!r}", remedy="rename that node")
             if flow.axis is not None and flow.axis.name in (name, *_RESERVED):
                 raise GraphInvalid(
@@ -143,16 +145,25 @@ class Hdf5Sink(Sink):
             power=settings.survives == "power",
             patience_s=_PATIENCE_S,
         )
+        try:
+            self._begin(job, inputs, going_on=going_on)
+        except (OSError, RuntimeError) as error:
+            self._file.abandon()
+            if not going_on:
+                self.path.unlink()
+            raise explain_unopened(self.path, error, new=not going_on) from None
+        self._writeback = Writeback(self._file.fd)
+
+    def _begin(self, job: Job, inputs: dict[str, Flow], *, going_on: bool) -> None:
         self._early = EarlyRows()
         if going_on:
             trim_groups(self._file.h5, self._groups)
             self._early.load(self._file.note)
         else:
-            make_entry(self._file.h5, EntryPlan(job, inputs, self._groups, settings.compression))
-            note_definition(self._file.h5, settings.definition, settings.fields)
+            make_entry(self._file.h5, EntryPlan(job, inputs, self._groups, self.settings.compression))
+            note_definition(self._file.h5, self.settings.definition, self.settings.fields)
         self._file.share()
         self._open_rows(inputs)
-        self._writeback = Writeback(self._file.fd)
 
     def _refuse_parts(self) -> None:
         for layout in self._groups:

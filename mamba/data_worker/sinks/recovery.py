@@ -12,9 +12,9 @@ import h5py
 from mamba.data_worker.ledger import DatasetInfo, RangeSet
 from mamba.data_worker.sinks.account import MDW, describe_datasets, write_account
 from mamba.data_worker.sinks.columns import digest_rows
+from mamba.data_worker.sinks.commits import find_commit
 from mamba.data_worker.sinks.container import Access, Container
 from mamba.data_worker.sinks.definitions import write_definition
-from mamba.data_worker.sinks.journal import find_commit
 from mamba.data_worker.sinks.layout import DATA, NUMBER, GroupLayout, load_layout
 from mamba.data_worker.sinks.parts import cut_parts, show_parts
 from mamba.errors import DataError

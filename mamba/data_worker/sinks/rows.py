@@ -73,7 +73,8 @@ class GroupRows:
             self._put(item.source, rows, item.data)
         else:
             try:
-                self._images[item.source].write(rows, np.arange(item.first, item.last + 1), item.data)
+                numbers = np.arange(item.first, item.last + 1) * self.layout.every
+                self._images[item.source].write(rows, numbers, item.data)
             except OSError:
                 self._take_back(item, rows)
                 raise
