@@ -25,6 +25,7 @@ _OURS = {
     "dark_flat": "mamba.data_worker.processors.dark_flat:DarkFlat",
     "mask": "mamba.data_worker.processors.mask:Mask",
     "threshold": "mamba.data_worker.processors.threshold:Threshold",
+    "channel": "mamba.data_worker.processors.channel:Channel",
     "rebin": "mamba.data_worker.processors.rebin:Rebin",
     "frame_values": "mamba.data_worker.processors.frame_values:FrameValues",
     "combine_frames": "mamba.data_worker.processors.combine_frames:CombineFrames",

@@ -405,14 +405,15 @@ def test_without_a_console_the_graph_is_not_armed(kind: str) -> None:
         open_sink(kind, {}, inputs)
 
 
-def test_a_console_that_is_gone_or_stuck_holds_no_graph(tmp_path: Path) -> None:
+def test_a_console_that_is_gone_or_stuck_holds_no_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mamba.data_worker.console_link._QUEUE_MESSAGES", 100)
     console = ConsoleReceiver(tmp_path, {})  # bound, and nobody takes
     sink = open_sink("feedback", {}, {"sums": SUMS}, replace(JOB, console=console.endpoint))
-    with run_beside(lambda: [sink.process(rows(n, 1)) for n in range(25_000)]):
+    with run_beside(lambda: [sink.process(rows(n, 1)) for n in range(10_000)]):
         pass
     assert sink._sender.unsent > 0  # type: ignore[attr-defined]
     console.close()
-    sink.process(rows(25_000, 1))
+    sink.process(rows(10_000, 1))
     sink.close({})
 
 

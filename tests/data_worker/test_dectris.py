@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import cbor2
@@ -32,7 +33,7 @@ from tests.support.dectris_simulator import (
     make_start,
     pack,
 )
-from tests.support.node_driver import JOB, drain, open_source
+from tests.support.node_driver import JOB, drain, make_slot, open_source
 
 Connect = Callable[..., tuple[Detector, Source]]
 
@@ -221,6 +222,22 @@ def test_a_detector_that_goes_in_the_middle_of_a_series_breaks_the_stream_after_
             drain(node)
     finally:
         node.stop()
+
+
+def test_a_detector_whose_stream_begins_anew_before_the_series_is_waited_for(tmp_path: Path) -> None:
+    endpoint = f"ipc://{tmp_path}/s"
+    with Detector(endpoint):
+        node = open_source(
+            "dectris", {"endpoint": endpoint, "height": 32, "width": 48, "dtype": "uint16", "connect_s": 30}
+        )
+    try:
+        assert node.fill(make_slot(node), 0.05) is None
+        with Detector(endpoint) as again:
+            again.send(*make_series(S))
+            numbers, _, _ = drain(node)
+    finally:
+        node.stop()
+    assert numbers == [0, 1, 2, 3]
 
 
 def test_nobody_there_is_told_when_the_graph_is_armed() -> None:

@@ -33,7 +33,7 @@ class DocumentsParameters(NodeParameters):
 
 
 class DocumentsSink(Sink):
-    """Joins its inputs by frame number; a number that one input lost is no event."""
+    """Values as bluesky documents, told as notices: a run per arm, an event per frame number that all inputs have."""
 
     takes = DocumentsParameters
     inputs = (1, 32)

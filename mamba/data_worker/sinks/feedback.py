@@ -14,7 +14,10 @@ _LARGEST_ROW_BYTES = 64 * 1024
 
 
 class FeedbackSink(Sink):
-    """Sends rows of up to 64 KiB; give its edge the policy `latest` where only the newest counts."""
+    """Rows of up to 64 KiB to functions and plans in the console, at once.
+
+    Give its edge the policy `latest` where only the newest counts.
+    """
 
     keeps = False
 

@@ -49,7 +49,7 @@ def make_small(frame: NDArray[Any], pixels: int, binning: str) -> tuple[NDArray[
 
 
 class PreviewSink(Sink):
-    """Shows the newest frame; the last one of an arm is always shown.
+    """The newest image or curve, made small, for windows; the last one of an arm is always shown.
 
     An edge with the policy `latest` to it costs the graph nothing but that.
     """

@@ -54,9 +54,10 @@ class RepublishParameters(NodeParameters):
 
 
 class ZmqRepublish(Sink):
-    """Sends each item as one message; acknowledges nothing.
+    """Shares a flow over ZeroMQ with other graphs and with any program; each item is a message.
 
-    Measured on two cores that a reader in Python shares, 1024² uint16 in blocks of 8 MiB: see the reference of sinks.
+    Measured on two cores that a reader in Python shares, 1024² uint16 in blocks of 8 MiB: 330 frames/s over `ipc`, 200
+    over `tcp`, 0.75 ms of CPU per frame.
     """
 
     takes = RepublishParameters

@@ -36,6 +36,9 @@ class Connection:
 
     Raises:
         StreamBroken: not an endpoint, or nobody is there within `timeout_s`.
+
+    Attributes:
+        patience_s: may be changed at any time.
     """
 
     def __init__(
@@ -48,7 +51,7 @@ class Connection:
         timeout_s: float,
         patience_s: float = 0.0,
     ) -> None:
-        self.node, self.endpoint, self._patience_s = node, endpoint, patience_s
+        self.node, self.endpoint, self.patience_s = node, endpoint, patience_s
         self._lost_at: float | None = None
         self._context: zmq.Context[Socket] = zmq.Context(1)
         self.socket = self._context.socket(kind)
@@ -102,17 +105,17 @@ class Connection:
         poller = zmq.Poller()
         poller.register(self.socket, zmq.POLLIN)
         poller.register(self._monitor, zmq.POLLIN)
-        patience_s = 0.0 if self._lost_at is None else self._lost_at + self._patience_s - time.monotonic()
+        patience_s = 0.0 if self._lost_at is None else self._lost_at + self.patience_s - time.monotonic()
         poller.poll(round(1000 * (timeout_s if self._lost_at is None else max(0.0, min(timeout_s, patience_s)))))
         while self._monitor.poll(0):
             gone = recv_monitor_message(self._monitor)["event"] == zmq.EVENT_DISCONNECTED
             self._lost_at = time.monotonic() if gone else None
         if self.socket.poll(0):
             return True
-        if self._lost_at is not None and time.monotonic() >= self._lost_at + self._patience_s:
+        if self._lost_at is not None and time.monotonic() >= self._lost_at + self.patience_s:
             raise StreamBroken(
                 f"node {self.node!r}: the sender at {self.endpoint} is gone before its end",
-                seen=f"waited {self._patience_s:g} s for it to come back" if self._patience_s else "",
+                seen=f"waited {self.patience_s:g} s for it to come back" if self.patience_s else "",
                 remedy="look at the sender; what came is safe",
             )
         return False

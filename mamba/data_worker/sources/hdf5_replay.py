@@ -39,7 +39,7 @@ class ReplayParameters(NodeParameters):
 
 
 class Hdf5Replay(Source):
-    """Frames of a file, by their numbers.
+    """A dataset of an HDF5 file, played again by its frame numbers, at a rate or as fast as it is taken.
 
     Measured on two cores, 1024² uint16 from the page cache: one chunk per frame 6,000 frames/s, the same in
     bitshuffled LZ4 750 with two threads and 500 with one.

@@ -47,7 +47,7 @@ class PointsParameters(NodeParameters):
 
 
 class PointsSource(Source):
-    """Points as the controller numbers them; what is there goes on at once, as much as follows each other.
+    """Points of a fly controller, a row of numbers each, as it numbers them; what is there goes on at once.
 
     Measured on two cores that the controller shares, points of ten float64 in blocks of 1,000: 5 million a second, of
     100,000 a second in blocks of 2,000: 2% of a core.

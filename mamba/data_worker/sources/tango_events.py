@@ -56,7 +56,7 @@ class TangoEventsParameters(NodeParameters):
 
 
 class TangoEvents(Source):
-    """One row per event, numbered as they come."""
+    """The events of an attribute of any Tango device: one row of numbers each, numbered as they come."""
 
     takes = TangoEventsParameters
 

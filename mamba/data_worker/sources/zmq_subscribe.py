@@ -56,7 +56,7 @@ class SubscribeParameters(NodeParameters):
 
 
 class ZmqSubscribe(Source):
-    """Rows with the numbers they have in the other graph."""
+    """What a zmq_republish node of another graph sends, with the numbers it has there."""
 
     takes = SubscribeParameters
 

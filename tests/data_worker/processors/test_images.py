@@ -203,3 +203,10 @@ def test_frames_that_come_again_count_once() -> None:
     items = [(0, np.arange(3, dtype=np.uint16)), (1, np.arange(1, 6, dtype=np.uint16))]
     ran = feed(*make("combine_frames", {"frames": 3, "by": "sum"}, {"camera": flow_of(np.zeros(6, np.uint16))}), items)
     assert {n: int(row) for n, row in ran.rows.items()} == {0: 3, 1: 12}
+
+
+def test_one_channel_of_stacked_images() -> None:
+    frames = np.arange(5 * 3 * 4 * 6, dtype=np.uint32).reshape(5, 3, 4, 6)
+    ran = run("channel", {"index": 2}, frames)
+    assert ran.flow.shape == (4, 6)
+    assert np.array_equal(ran.stacked, frames[:, 2])

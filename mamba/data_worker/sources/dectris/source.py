@@ -54,7 +54,7 @@ class DectrisParameters(NodeParameters):
 
 
 class DectrisSource(Source):
-    """Images of one series, numbered as the detector numbers them.
+    """The images of a DECTRIS detector's stream, version 1 or 2, numbered as it numbers them.
 
     Measured on two cores that the sender shares, version 2, 1024² uint16 of Poisson noise: bslz4 900 images/s with two
     threads, 650 with one (1.4 ms of CPU each); raw 310; lz4 in blocks of 8 KiB 290.
@@ -94,6 +94,7 @@ class DectrisSource(Source):
             zmq.PULL,
             queue_messages=_QUEUE_MESSAGES,
             timeout_s=self.settings.connect_s,
+            patience_s=self.settings.connect_s,  # its stream may begin anew while it is set up
         )
         self._pool = ThreadPoolExecutor(self.settings.threads, thread_name_prefix=f"{self.name} unpacks")
 
@@ -146,6 +147,7 @@ class DectrisSource(Source):
         if self._start is None and self._job.resume and self.settings.series in (0, message.series):
             # the actor before this one had the start message, and what it pulled last is lost
             self._start = SeriesStart(message.series, self._job.frames)
+            self._connection.patience_s = 0.0
         return self._start is not None
 
     def _read(self, parts: list[Part]) -> Message:
@@ -171,6 +173,7 @@ class DectrisSource(Source):
         if self._start is not None or start.series > wanted.series > 0:
             self._refuse_series(start.series)
         self._start = start
+        self._connection.patience_s = 0.0
         if self._skipped:
             log.warning("node %s: passed over %d messages of an older series", self.name, self._skipped)
         for name, said, set_ in (
