@@ -64,11 +64,13 @@ class Killer:
 
     def kill(self, *groups: str) -> None:
         """SIGKILL at once, as soon as each has a process."""
+        processes = control._runner._processes
         for group in groups:
-            process = wait_for(lambda its=group: control._runner._processes.get(its), f"no process of {group}")
+            wait_for(lambda its=group: self.armed.done or its in processes, f"no process of {group}")
             for first, count in list(self.armed._supervisor._main.written):
                 self.acknowledged.add(first, count)
-            if process.is_running():
+            process = processes.get(group)
+            if process is not None and process.is_running() and not self.armed.done:
                 os.kill(process.pid, signal.SIGKILL)
                 self.kills += 1
 
