@@ -53,10 +53,6 @@ class ArmPlan:
         """The nodes that live in a group's actor."""
         return {node for node, its in self.groups.items() if its == group}
 
-    def beyond(self, node: str) -> set[str]:
-        """The node, and all to which its output comes in the end."""
-        return {node}.union(*(self.beyond(edge.to) for edge in self.graph.outputs_of(node)))
-
     def needs(self, node: str) -> bool:
         """Some file depends on it."""
         return bool(self.downstream[node])

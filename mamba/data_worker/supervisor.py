@@ -265,8 +265,7 @@ class Supervisor(threading.Thread):
         if self._may_replace(group):
             self._note(f"node {names}: its actor died after {len(self._main.written)} frames were safe")
             self._absent[group] = time.monotonic()
-            self._waiting |= nodes
-            self._active |= nodes  # who was through comes back, too, and is told the end again
+            self._waiting |= nodes & self._active
             self._known -= nodes
             for node in nodes:
                 self._table.set_state(node, "replaced")
@@ -275,11 +274,11 @@ class Supervisor(threading.Thread):
         unfinished, source_through = nodes & self._active, self._plan.source not in self._active
         self._dead |= nodes
         self._active -= nodes
-        if not unfinished:
-            return  # it was through, and so is everybody who reads from it; a sink's file is finished from outside
         if source_through and not unfinished & set(self._plan.sinks):
             self._end_source("")  # the source was through: everything is in the files already
             return
+        if not unfinished:
+            return  # it was through; a sink's file is finished from outside
         self._fail(
             NodeFailed(
                 f"node {names}: its actor died",
@@ -290,9 +289,7 @@ class Supervisor(threading.Thread):
 
     def _may_replace(self, group: str) -> bool:
         nodes = self._plan.nodes_of(group)
-        if self._settled or self._stopping_since is not None or not self.ready.is_set():
-            return False
-        if not self._active & {other for node in nodes for other in self._plan.beyond(node)}:
+        if self._settled or self._stopping_since is not None or not self.ready.is_set() or not nodes <= self._active:
             return False
         times, then = self._strikes.get(group, (0, -1))
         written = sum(len(book.written) for book in self._books.values())
