@@ -57,6 +57,8 @@ __all__ = [
 _READY_S = 20.0
 _ABORT_S = 40.0
 _ATTACH_S = 10.0
+_ATTEMPTS = 3
+"""So often an actor may be killed in its own replacement."""
 
 feedback = Feedbacks()
 """What `feedback` nodes say, by the node's name, whatever graph is armed."""
@@ -65,6 +67,8 @@ previews = Previews()
 
 _runner = Runner()
 _busy = threading.Lock()
+_replacers: set[threading.Thread] = set()
+"""Those who replace a dead actor at this moment; the next arm waits for those of the one before."""
 
 
 class Armed:
@@ -73,8 +77,9 @@ class Armed:
     def __init__(
         self, graph: Graph, job: Job, detectors: dict[str, Detector], end_detector: Callable[[], int | None]
     ) -> None:
-        self._replacing = threading.Lock()
+        self._changing = threading.Lock()
         self._detectors, self._generation = detectors, 0
+        self._over = False
         self._folder = _make_folder()
         takers = {**feedback.takers(), **previews.takers(), "document": publish_document}
         self._console = ConsoleReceiver(self._folder, takers)
@@ -197,7 +202,7 @@ class Armed:
             DataError: the arm is over.
             MambaError: a new node cannot be made ready; the graph runs on without it and without what was taken out.
         """
-        with self._replacing:
+        with self._changing:
             self._generation += 1
             change = plan_change(self._plan, graph, self._detectors, self._folder, generation=self._generation)
             groups = sorted({change.plan.groups[node] for node in change.added})
@@ -228,17 +233,27 @@ class Armed:
         self._supervisor.join(_ABORT_S)
 
     def _replace(self, group: str) -> None:
-        with self._replacing:
-            if not _runner.running or _runner.find_dead_parts():
-                raise NodeFailed(
-                    f"group {group}: its actor died, and Ray with it",
-                    remedy="look at the memory and at the kernel's log; acquire again, it starts anew",
-                )
-            _runner.kill(group)
-            _runner.start_groups(list(self._plan.orders))
-            order = self._plan.orders[group]
-            _prepare(group, {**order, "job": {**order["job"], "resume": True}})
-            _runner.call(group, "start")
+        this = threading.current_thread()
+        _replacers.add(this)
+        try:
+            for _ in range(_ATTEMPTS):
+                _runner.restart(group)
+                try:
+                    self._resume(group)
+                except NodeFailed:
+                    if _runner.lives(group):
+                        raise
+                    continue  # killed again before it could begin
+                break
+            if self._over:
+                _runner.kill(group)  # it came too late, and would be taken for idle
+        finally:
+            _replacers.discard(this)
+
+    def _resume(self, group: str) -> None:
+        order = self._plan.orders[group]
+        _prepare(group, {**order, "job": {**order["job"], "resume": True}})
+        _runner.call(group, "start")
 
     def _recover(self, file: Path, account: Account) -> dict[str, DatasetInfo]:
         # imported here: a console that never sees a writer die needs no HDF5 for it
@@ -269,6 +284,7 @@ class Armed:
         publish("mdw/done", device=self.job.device, arm=self.job.arm, error=error, **account)
 
     def _free_actors(self, dead: set[str]) -> None:
+        self._over = True
         for group in self._plan.orders:
             if group in dead or not _await_finish(group):
                 _runner.kill(group)
@@ -323,6 +339,7 @@ def arm(
         detectors[_find_stream(graph)] = Detector(endpoint, data_format)
     armed = Armed(graph, job, detectors, end_detector)
     with _busy:
+        _await_replacers()
         try:
             _runner.start_groups(sorted({graph.group_of(node.name) for node in graph.nodes}))
         except MambaError:
@@ -344,6 +361,7 @@ def _find_stream(graph: Graph) -> str:
 def shutdown_ray() -> None:
     """End Ray if it was started; nothing of it stays. Called when the console ends."""
     with _busy:
+        _await_replacers()
         _runner.shutdown()
 
 
@@ -360,6 +378,11 @@ def _await_socket(edges: list[dict[str, Any]]) -> None:
             names = ", ".join(f"{edge['origin']} → {edge['to']}" for edge in edges)
             raise NodeFailed(f"edge {names}: its origin does not offer it", seen=f"waited {_ATTACH_S:g} s")
         time.sleep(0.005)  # between looks at the file system
+
+
+def _await_replacers() -> None:
+    for thread in list(_replacers):
+        thread.join(_ABORT_S)
 
 
 def _await_finish(group: str) -> bool:

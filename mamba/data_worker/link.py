@@ -79,6 +79,11 @@ class LinkSender:
         return self._peer is not None and not self.broken
 
     @property
+    def expects(self) -> bool:
+        """A receiver is there, or was killed and its successor may still come."""
+        return not self.broken and (self._peer is not None or self._lost_at is not None)
+
+    @property
     def under_way(self) -> int:
         """Blocks that were sent and not released."""
         return len(self._kept)
@@ -91,8 +96,7 @@ class LinkSender:
                 self._take(self.socket.recv_multipart(), released)
         self._look_for_loss()
         if self._lost_at is not None:
-            through = self._end is not None and not self._kept
-            self.broken |= through or time.monotonic() - self._lost_at > RESUME_WITHIN_S
+            self.broken |= time.monotonic() - self._lost_at > RESUME_WITHIN_S
         if self._peer is None and (self.broken or not self._resends):
             released += self.take_back()
         return released
@@ -289,10 +293,10 @@ class LinkReceiver:
             self.socket.send(replace(block, type=BlockType.RELEASE).pack(), flags=zmq.NOBLOCK)
 
     def close(self) -> None:
-        """Leave for good; does nothing the second time. After the end of the arm no word is needed."""
+        """Leave for good; does nothing the second time. Who goes without a word was killed, also after the end."""
         if not self.socket.closed:
             self.notice_loss()
-            leaving = self._joined and not (self._lost or self.ended)
+            leaving = self._joined and not self._lost
             if leaving:
                 self.socket.send(Block(0, 0, 0, 0, type=BlockType.LEAVE).pack(), flags=zmq.NOBLOCK)
             self.socket.disable_monitor()

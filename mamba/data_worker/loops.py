@@ -24,7 +24,8 @@ from mamba.data_worker.reports import Reporter, dump_error
 from mamba.errors import MambaError, NodeFailed
 
 POLL_S = 0.1
-CONNECT_S = 10.0
+CONNECT_S = 15.0
+"""For the readers of an edge; some may have to be replaced first."""
 
 
 @dataclass

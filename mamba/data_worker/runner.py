@@ -86,7 +86,32 @@ class Runner:
             for group in made:
                 self._actors[group] = actor.remote()
             for group in made:
-                self._processes[group] = psutil.Process(self.call(group, "identify", timeout_s=_START_S)["pid"])
+                self._identify(group)
+
+    def restart(self, group: str) -> None:
+        """End a group's actor, if it still lives, and start another; several groups at once take no longer than one.
+
+        Raises:
+            NodeFailed: Ray is gone, or the new actor does not start.
+        """
+        import ray
+
+        self.kill(group)
+        with self._lock:
+            if not self.running or self.find_dead_parts():
+                raise NodeFailed(
+                    f"group {group}: its actor died, and Ray with it",
+                    remedy="look at the memory and at the kernel's log; acquire again, it starts anew",
+                )
+            self._actors[group] = ray.remote(num_cpus=0, max_restarts=0)(GroupWorker).remote()
+        self._identify(group)
+
+    def _identify(self, group: str) -> None:
+        pid = self.call(group, "identify", timeout_s=_START_S)["pid"]
+        try:
+            self._processes[group] = psutil.Process(pid)
+        except psutil.NoSuchProcess:
+            raise NodeFailed(f"group {group}: its actor died as soon as it had started") from None
 
     def _is_alive(self, group: str) -> bool:
         try:

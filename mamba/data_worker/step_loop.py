@@ -51,6 +51,13 @@ class Input:
         """Connect to the origin."""
         self.edge = InEdge.connect(self.plan.endpoint, token=self.plan.token, timeout_s=timeout_s)
 
+    def connect_or_wait(self) -> None:
+        """Connect to the origin; one that is not there may have died too, and `receive` goes on looking for it."""
+        try:
+            self.connect()
+        except StreamBroken:
+            self._lost_at = time.monotonic()
+
     def receive(self) -> Taken | End | None:
         """The next block, the end, or None; looks for a new origin when the old one is gone.
 
@@ -123,9 +130,9 @@ class StepLoop(NodeLoop):
         self._poller = self.make_poller()
 
     def connect(self) -> None:
-        """Connect to the origins of all inputs."""
+        """Connect to the origins of all inputs, or begin to look for those that are being replaced at this moment."""
         for each in self._inputs.values():
-            each.connect()
+            each.connect_or_wait()
 
     @property
     def _open(self) -> list[str]:

@@ -101,6 +101,11 @@ class FrameSender:
         return self._link.connected
 
     @property
+    def expects(self) -> bool:
+        """A receiver is there, or was killed and its successor may still come for what it had not released."""
+        return self._link.expects
+
+    @property
     def broken(self) -> bool:
         """A receiver was there and is gone: nothing sent from now on arrives."""
         return self._link.broken

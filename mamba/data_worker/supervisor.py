@@ -317,6 +317,8 @@ class Supervisor(threading.Thread):
         if source_through and not unfinished & set(self._plan.sinks):
             self._end_source("")  # the source was through: everything is in the files already
             return
+        if not unfinished:
+            return  # it was through; a sink's file is finished from outside
         self._fail(
             NodeFailed(
                 f"node {names}: its actor died",

@@ -283,9 +283,9 @@ class Acquisition:
         self._listener()
 
     def _linger(self, sender: FrameSender) -> None:
-        """Keep the blocks until the receiver has left; it may still be reading."""
+        """Keep the blocks until the receiver has left; it may still be reading, or be killed and come back."""
         until = time.monotonic() + _LINGER_S
-        while self.error is None and sender.connected and time.monotonic() < until:
+        while self.error is None and sender.expects and time.monotonic() < until:
             if self._aborted.wait(_PATIENCE_S):
                 return
             sender.reserve(0.0)  # looks whether it has left

@@ -1,12 +1,13 @@
 """A detector in a process of its own: serves exact frames over a real stream and says what it sent.
 
 `python -m tests.support.frame_feeder JSON` prints endpoint and format as a JSON line, then sends, prints
-`{"produced", "sent", "dropped"}`, and leaves when its standard input ends.
+`{"produced", "sent", "dropped", "repeated"}`, and leaves when its standard input ends.
 """
 
 from __future__ import annotations
 
 import json
+import select
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mamba.data_worker.stream import FrameSender
+from tests.support.lossy_wire import Wire
 
 
 def make_frame(number: int, shape: tuple[int, int]) -> NDArray[np.uint16]:
@@ -41,6 +43,8 @@ class Feed:
     period_s: float = 0.0
     skip: list[int] = field(default_factory=list)
     stop_after: int = -1
+    wire: dict[str, Any] = field(default_factory=dict)
+    """A bad wire lies between the detector and its stream (arguments of `Wire`); the stream itself loses nothing."""
     directory: str = ""
     prepared: bool = False
     """Copy from sixteen frames made before, as a camera's pool: content no longer depends on the number alone."""
@@ -65,10 +69,15 @@ def main() -> None:
     if not sys.stdin.readline():
         sender.close()
         return
-    sent, dropped = send(feed, sender, shape, pool)
+    repeated = 0
+    if feed.wire:
+        sent, dropped, repeated = send_badly(feed, sender, shape)
+    else:
+        sent, dropped = send(feed, sender, shape, pool)
     sender.end(feed.frames)
-    say(produced=feed.frames, sent=sent, dropped=dropped)
-    sys.stdin.read()
+    say(produced=feed.frames, sent=sent, dropped=dropped, repeated=repeated)
+    while not select.select([sys.stdin], [], [], 0.02)[0]:
+        sender.reserve(0.0)  # as a camera lingers: a receiver that was killed comes back for the end
     sender.close()
 
 
@@ -103,6 +112,21 @@ def send(feed: Feed, sender: FrameSender, shape: tuple[int, int], pool: Any) -> 
         if feed.period_s:
             time.sleep(feed.period_s)  # the exposure of these frames
     return sent, dropped
+
+
+def send_badly(feed: Feed, sender: FrameSender, shape: tuple[int, int]) -> tuple[int, list[int], int]:
+    """Send what the wire lets through; returns how many different frames, those it lost, and how many came again."""
+    arrivals, repeated, lost = Wire(**feed.wire).carry(feed.frames, feed.block_frames)
+    for first, count in arrivals:
+        block = sender.reserve(60.0)
+        if block is None:
+            sys.exit(4)
+        for row in range(count):
+            block[row] = make_frame(first + row, shape)
+        sender.commit(first, count)
+    again = sum(count for _, count in repeated)
+    gone = [number for first, count in lost for number in range(first, first + count)]
+    return sum(count for _, count in arrivals) - again, gone, again
 
 
 def say(**fields: Any) -> None:
