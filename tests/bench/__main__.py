@@ -25,6 +25,9 @@ PARTS = {
     "connect": (),
     "stop_all": (),
     "edge": ("edge_local_8m", "edge_local_1m"),
+    "writer": ("writer_raw", "writer_bslz4"),
+    "feedback": ("feedback_p99_ms",),
+    "points": ("points_100k", "points_max_per_s"),
 }
 """The parts, and their entries where a part has several or is called otherwise."""
 FIELDS = ("name", "value", "unit", "reference", "ratio", "samples", "bar", "cpu_ms", "cpu_ratio", "load")

@@ -44,6 +44,8 @@ class Feed:
     directory: str = ""
     prepared: bool = False
     """Copy from sixteen frames made before, as a camera's pool: content no longer depends on the number alone."""
+    timed: bool = False
+    """Say at the end when each block was committed: `times`, seconds since 1970."""
 
 
 def main() -> None:
@@ -65,15 +67,18 @@ def main() -> None:
     if not sys.stdin.readline():
         sender.close()
         return
-    sent, dropped = send(feed, sender, shape, pool)
+    times: list[float] = []
+    sent, dropped = send(feed, sender, shape, pool, times)
     sender.end(feed.frames)
-    say(produced=feed.frames, sent=sent, dropped=dropped)
+    say(produced=feed.frames, sent=sent, dropped=dropped, **({"times": times} if feed.timed else {}))
     sys.stdin.read()
     sender.close()
 
 
-def send(feed: Feed, sender: FrameSender, shape: tuple[int, int], pool: Any) -> tuple[int, list[int]]:
-    """Send all frames; returns how many, and the numbers that were dropped."""
+def send(
+    feed: Feed, sender: FrameSender, shape: tuple[int, int], pool: Any, times: list[float]
+) -> tuple[int, list[int]]:
+    """Send all frames; returns how many, and the numbers that were dropped. `times`: when each block went."""
     number, sent, dropped = 0, 0, []
     while number < feed.frames:
         if number == feed.stop_after:
@@ -98,6 +103,7 @@ def send(feed: Feed, sender: FrameSender, shape: tuple[int, int], pool: Any) -> 
             count += 1
             if number + count == feed.stop_after:
                 break
+        times.append(time.time())
         sender.commit(number, count)
         number, sent = number + count, sent + count
         if feed.period_s:
