@@ -28,6 +28,9 @@ PARTS = {
     "writer": ("writer_raw", "writer_bslz4"),
     "feedback": ("feedback_p99_ms",),
     "points": ("points_100k", "points_max_per_s"),
+    "lossless": ("lossless_60s",),
+    "cold_start": ("cold_start",),
+    "scaling": ("scaling_4_nodes", "scaling_8_nodes"),
 }
 """The parts, and their entries where a part has several or is called otherwise."""
 FIELDS = ("name", "value", "unit", "reference", "ratio", "samples", "bar", "cpu_ms", "cpu_ratio", "load")

@@ -39,6 +39,8 @@ class Feed:
     block_frames: int = 4
     slots: int = 8
     period_s: float = 0.0
+    rate: float = 0.0
+    """Frames a second, by the clock: a block goes when its last frame is due; 0: as `period_s` says."""
     skip: list[int] = field(default_factory=list)
     stop_after: int = -1
     directory: str = ""
@@ -80,6 +82,7 @@ def send(
 ) -> tuple[int, list[int]]:
     """Send all frames; returns how many, and the numbers that were dropped. `times`: when each block went."""
     number, sent, dropped = 0, 0, []
+    began = time.monotonic()
     while number < feed.frames:
         if number == feed.stop_after:
             sys.exit(3)
@@ -87,6 +90,10 @@ def send(
             dropped.append(number)
             number += 1
             continue
+        if feed.rate:
+            wait = began + (number + feed.block_frames) / feed.rate - time.monotonic()
+            if wait > 0:
+                time.sleep(wait)  # the exposure, by the clock
         block = sender.reserve(60.0 if feed.policy == "hold" else feed.period_s)
         if block is None:
             if sender.broken or feed.policy == "hold":
