@@ -19,13 +19,9 @@ import pytest
 from mamba.data_worker.control import Armed, arm, feedback
 from mamba.data_worker.feedback import Row
 from mamba.data_worker.graph import Graph, parse_graph
-from mamba.devices.graphs import graph as at_the_prompt
-from mamba.devices.graphs_alone import GraphAlone
-from mamba.errors import DataError, GraphInvalid, StreamBroken
+from mamba.errors import GraphInvalid, StreamBroken
 from tests.data_worker.conftest import REGIONS
 from tests.data_worker.test_run import await_written, pid_of
-from tests.devices.test_graphs_alone import old as old
-from tests.devices.test_graphs_alone import write
 from tests.support.dectris_simulator import make_image
 from tests.support.fly_controller import make_points
 
@@ -160,29 +156,3 @@ def test_points_of_a_fly_controller_are_fed_back(begin: Begin, tmp_path: Path) -
 def test_a_camera_that_was_not_given_is_told(begin: Begin) -> None:
     with pytest.raises(GraphInvalid, match="node 'source': no detector sends to it"):
         begin(make_graph({"kind": "stream"}, edges=[("source", "file")]), frames=1)
-
-
-def test_a_graph_at_the_prompt_runs_without_a_camera_again_and_again_and_is_stopped(
-    tmp_path: Path, old: Path, ray_once: None
-) -> None:
-    made = at_the_prompt(write(tmp_path, old))
-    assert isinstance(made, GraphAlone)
-    assert made.status().state == "idle"
-    assert made.stop() is None
-    assert "runs without a camera, idle" in repr(made)
-    made.start(frames=40, file=tmp_path / "first.h5")
-    ledger = made.wait(60)
-    assert (ledger.produced, ledger.written, ledger.missing) == (40, 40, ())
-    with h5py.File(tmp_path / "first.h5") as file:
-        assert np.array_equal(file["entry/data/frames"][:], np.arange(40 * 48).reshape(40, 6, 8))
-    status = made.status()
-    assert (status.state, status.written, status.file) == ("done", 40, str(tmp_path / "first.h5"))
-    write(tmp_path, old, rate=2.0)
-    made.start(frames=40, file=tmp_path / "second.h5")
-    with pytest.raises(DataError, match="again: it is running"):
-        made.start(frames=1, file=tmp_path / "third.h5")
-    assert made.start() is made
-    ledger = made.stop()
-    assert ledger is not None
-    assert ledger.reason == "stopped"
-    assert ledger.written < 40

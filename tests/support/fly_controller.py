@@ -84,9 +84,10 @@ def main() -> None:
     with Controller(columns=told.columns, block_points=told.block) as controller:
         say(endpoint=controller.endpoint, token=controller.token)
         controller.await_reader()
+        began = time.time()
         lost = send_all(controller, told.points, told.block, told.rate)
         controller.end(told.points)
-        say(produced=told.points, lost=lost)
+        say(produced=told.points, lost=lost, began=began)
         input()  # stays until it is told that everything came
 
 

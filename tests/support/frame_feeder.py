@@ -41,6 +41,8 @@ class Feed:
     block_frames: int = 4
     slots: int = 8
     period_s: float = 0.0
+    rate: float = 0.0
+    """Frames a second, by the clock: a block goes when its last frame is due; 0: as `period_s` says."""
     skip: list[int] = field(default_factory=list)
     stop_after: int = -1
     wire: dict[str, Any] = field(default_factory=dict)
@@ -48,6 +50,8 @@ class Feed:
     directory: str = ""
     prepared: bool = False
     """Copy from sixteen frames made before, as a camera's pool: content no longer depends on the number alone."""
+    timed: bool = False
+    """Say at the end when each block was committed: `times`, seconds since 1970."""
 
 
 def main() -> None:
@@ -70,20 +74,25 @@ def main() -> None:
         sender.close()
         return
     repeated = 0
+    times: list[float] = []
     if feed.wire:
         sent, dropped, repeated = send_badly(feed, sender, shape)
     else:
-        sent, dropped = send(feed, sender, shape, pool)
+        sent, dropped = send(feed, sender, shape, pool, times)
     sender.end(feed.frames)
-    say(produced=feed.frames, sent=sent, dropped=dropped, repeated=repeated)
+    told = {"times": times} if feed.timed else {}
+    say(produced=feed.frames, sent=sent, dropped=dropped, repeated=repeated, **told)
     while not select.select([sys.stdin], [], [], 0.02)[0]:
         sender.reserve(0.0)  # as a camera lingers: a receiver that was killed comes back for the end
     sender.close()
 
 
-def send(feed: Feed, sender: FrameSender, shape: tuple[int, int], pool: Any) -> tuple[int, list[int]]:
-    """Send all frames; returns how many, and the numbers that were dropped."""
+def send(
+    feed: Feed, sender: FrameSender, shape: tuple[int, int], pool: Any, times: list[float]
+) -> tuple[int, list[int]]:
+    """Send all frames; returns how many, and the numbers that were dropped. `times`: when each block went."""
     number, sent, dropped = 0, 0, []
+    began = time.monotonic()
     while number < feed.frames:
         if number == feed.stop_after:
             sys.exit(3)
@@ -91,6 +100,10 @@ def send(feed: Feed, sender: FrameSender, shape: tuple[int, int], pool: Any) -> 
             dropped.append(number)
             number += 1
             continue
+        if feed.rate:
+            wait = began + (number + feed.block_frames) / feed.rate - time.monotonic()
+            if wait > 0:
+                time.sleep(wait)  # the exposure, by the clock
         block = sender.reserve(60.0 if feed.policy == "hold" else feed.period_s)
         if block is None:
             if sender.broken or feed.policy == "hold":
@@ -107,6 +120,7 @@ def send(feed: Feed, sender: FrameSender, shape: tuple[int, int], pool: Any) -> 
             count += 1
             if number + count == feed.stop_after:
                 break
+        times.append(time.time())
         sender.commit(number, count)
         number, sent = number + count, sent + count
         if feed.period_s:
