@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from mamba.cli import cli
 from mamba.data_worker.sinks.commits import name_journals
 from mamba.data_worker.sinks.recovery import recover_file
+from mamba.data_worker.sinks.superblock import mend_superblock
 from mamba.data_worker.sinks.verification import verify_file
 from mamba.errors import DataError
 from tests.data_worker.kill_writer import KilledFile
@@ -102,3 +103,20 @@ def test_what_is_no_raw_file_stays_as_it_is(tmp_path: Path) -> None:
         recover_file(path)
     assert [item.name for item in tmp_path.iterdir()] == ["a.h5"]
     assert len(before) > 0
+
+
+@pytest.mark.parametrize("kept", [0, 12, 24, 36, 48])
+def test_who_dies_in_mending_a_superblock_leaves_it_to_be_mended(tmp_path: Path, kept: int) -> None:
+    path = tmp_path / "a.h5"
+    killed = KilledFile(path, 400, random.Random(3), parameters={"access": "swmr"})
+    killed.run(kill_after_told=30)
+    before = path.read_bytes()[:48]
+    assert mend_superblock(path)
+    after = path.read_bytes()[:48]
+    with path.open("r+b") as file:
+        file.write(after[:kept] + before[kept:])
+    held = {n for first, count in recover_file(path).numbers for n in range(first, first + count)}
+    safe = {n for first, count in killed.safe for n in range(first, first + count)}
+    assert safe
+    assert safe <= held
+    assert not mend_superblock(path)

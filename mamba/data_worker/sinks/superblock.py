@@ -10,6 +10,7 @@ import struct
 from pathlib import Path
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_VERSION = 3
 _FLAGS_AT, _END_AT, _SUM_AT = 11, 28, 44
 _MASK = 0xFFFFFFFF
 
@@ -23,8 +24,10 @@ def mend_superblock(path: Path) -> bool:
     file = os.open(path, os.O_RDWR)
     try:
         block = bytearray(os.pread(file, _SUM_AT + 4, 0))
-        if len(block) < _SUM_AT + 4 or block[:8] != _SIGNATURE or block[8] != 3 or not block[_FLAGS_AT]:
+        if len(block) < _SUM_AT + 4 or block[:8] != _SIGNATURE or block[8] != _VERSION:
             return False
+        if not block[_FLAGS_AT] and block[_SUM_AT:] == struct.pack("<I", lookup3(bytes(block[:_SUM_AT]))):
+            return False  # else somebody was killed in mending it: the flags are gone, and the sum is of before
         block[_FLAGS_AT] = 0
         # space that was given out since it was last written must not be given out again
         struct.pack_into("<Q", block, _END_AT, os.fstat(file).st_size)
