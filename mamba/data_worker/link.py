@@ -264,6 +264,11 @@ class LinkReceiver:
         poller.poll(round(timeout_s * 1000))
         self.notice_loss()
 
+    @property
+    def lost(self) -> bool:
+        """The connection is gone, as far as was noticed."""
+        return self._lost
+
     def notice_loss(self) -> None:
         """Look whether the connection was lost; costs next to nothing."""
         while not self._lost and self.monitor.poll(0):

@@ -31,6 +31,7 @@ class ArmPlan:
     Attributes:
         groups: by node.
         source: the one whose frames the ledger counts: the first in the graph.
+        sources: all nodes without inputs.
         sinks: those that keep, in the graph's order; the first one's file is the run's.
         files: by sink.
         downstream: for each node the sinks that depend on it, itself included.
@@ -43,6 +44,7 @@ class ArmPlan:
     job: Job
     groups: dict[str, str]
     source: str
+    sources: frozenset[str]
     sinks: tuple[str, ...]
     files: dict[str, Path]
     downstream: dict[str, frozenset[str]]
@@ -88,6 +90,7 @@ def plan_arm(graph: Graph, job: Job, detectors: dict[str, Detector], folder: Pat
         job=job,
         groups={name: graph.group_of(name) for name in nodes},
         source=next(name for name, node in nodes.items() if node.inputs == (0, 0)),
+        sources=frozenset(name for name, node in nodes.items() if node.inputs == (0, 0)),
         sinks=sinks,
         files=files,
         downstream=_find_downstream(graph, nodes, set(sinks)),

@@ -43,9 +43,14 @@ class Input:
     def __init__(self, plan: EdgePlan) -> None:
         self.plan, self.ended = plan, False
         self.edge: InEdge | None = None
-        self.held = 0
+        self._held: list[Taken] = []
         self._seen = RangeSet()
         self._lost_at = self._tried_at = 0.0
+
+    @property
+    def held(self) -> int:
+        """Blocks that were taken and not released."""
+        return len(self._held)
 
     def connect(self, timeout_s: float = CONNECT_S) -> None:
         """Connect to the origin."""
@@ -70,16 +75,40 @@ class Input:
         try:
             item = self.edge.receive(0)
         except StreamBroken:
-            self.edge.close()
-            self.edge, self._lost_at = None, time.monotonic()
+            self._lose()
             return None
         if isinstance(item, End):
             self.ended = True
             return item
-        if item is None:
+        return None if item is None else self._hold(self.edge, item)
+
+    def _lose(self) -> None:
+        assert self.edge is not None
+        self.edge.close()
+        self.edge, self._lost_at = None, time.monotonic()
+
+    def _hold(self, edge: InEdge, block: Block) -> Taken | None:
+        """Take a block; one that is in work already, from an origin that died, is from now on the new origin's."""
+        for old in self._held:
+            if old.edge is not edge and (old.block.first, old.block.count) == (block.first, block.count):
+                old.edge, old.block = edge, block
+                return None
+        taken = Taken(edge, block)
+        self._held.append(taken)
+        return taken
+
+    def look_back(self) -> Taken | None:
+        """After the end: a block that an origin in the place of a killed one sends again, or None."""
+        if self.edge is not None:
+            self.edge.link.notice_loss()
+            if self.edge.link.lost:
+                self._lose()
+        try:
+            found = self.receive()
+        except StreamBroken:
+            self._lost_at = time.monotonic()  # it was through, and nobody will come
             return None
-        self.held += 1
-        return Taken(self.edge, item)
+        return found if isinstance(found, Taken) else None
 
     def _reconnect(self) -> bool:
         now = time.monotonic()
@@ -102,7 +131,7 @@ class Input:
 
     def release(self, taken: Taken) -> None:
         """Give the block back to its origin, if that is still the one it came from."""
-        self.held -= 1
+        self._held.remove(taken)
         if taken.edge is self.edge:
             taken.edge.release(taken.block)
 
@@ -147,7 +176,6 @@ class StepLoop(NodeLoop):
                 self.obey(0)
                 self.tend()
                 end = self._take_round() or end
-                self._flush_in_time()
                 if self._joiner is not None:
                     self._process_joined(self._joiner.look())
             if self.stopped:
@@ -160,6 +188,14 @@ class StepLoop(NodeLoop):
                 self.obey(POLL_S)
         if end is not None and not self.stopped:
             self.pass_end(end)
+
+    def tend(self) -> None:
+        """Look after the outputs, and after origins that were replaced when this node had their end already."""
+        super().tend()
+        for name, each in self._inputs.items():
+            if each.ended and (taken := each.look_back()) is not None:
+                self._take(name, each, taken)
+        self._flush_in_time()
 
     def _wait(self) -> None:
         edges = [each.edge for each in self._inputs.values() if not each.ended] if self.ready else []

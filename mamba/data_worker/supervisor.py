@@ -311,14 +311,14 @@ class Supervisor(threading.Thread):
                 self._table.set_state(node, "replaced")
             self._replacements.begin(group)
             return
-        unfinished, source_through = nodes & self._active, self._plan.source not in self._active
+        unfinished = nodes & self._active
         self._dead |= nodes
         self._active -= nodes
-        if source_through and not unfinished & set(self._plan.sinks):
-            self._end_source("")  # the source was through: everything is in the files already
-            return
         if not unfinished:
             return  # it was through; a sink's file is finished from outside
+        if not self._plan.sources & (self._active | unfinished):
+            self._end_source("")  # the sources were through: everything is in the files already
+            return
         self._fail(
             NodeFailed(
                 f"node {names}: its actor died",
@@ -329,7 +329,11 @@ class Supervisor(threading.Thread):
 
     def _may_replace(self, group: str) -> bool:
         nodes = self._plan.nodes_of(group)
-        if self._settled or self._stopping_since is not None or not self.ready.is_set() or not nodes <= self._active:
+        if self._settled or self._stopping_since is not None or not self.ready.is_set():
+            return False
+        # a source that is through has nothing to come back for; with all of them through, all is safe
+        unfinished = nodes & self._active
+        if not unfinished or nodes & self._plan.sources - self._active or not self._plan.sources & self._active:
             return False
         return self._replacements.count_death(group, sum(len(book.written) for book in self._books.values()))
 

@@ -37,19 +37,14 @@ def test_source_processor_and_writer_killed_one_in_the_others_replacement(start:
     killer = Killer(armed)
     killer.await_written(100)
     killer.kill("intake")
-    wait_for(lambda: "intake" in armed._supervisor._absent, "death not noticed")
+    wait_for(lambda: "intake" in armed._supervisor._replacements, "death not noticed")
     killer.kill("work", "file")
     killer.await_whole()
     finish(killer, frames)
     assert killer.kills == 3
 
 
-_ENDED = "a source killed between its end and its last release waits for readers that have ended: the run fails"
-
-
-@pytest.mark.parametrize(
-    "group", ["file", "work", pytest.param("intake", marks=pytest.mark.xfail(reason=_ENDED, strict=False))]
-)
+@pytest.mark.parametrize("group", ["file", "work", "intake"])
 def test_killed_when_the_source_has_told_the_end(start: Start, group: str) -> None:
     frames = 80
     _feeder, armed = start(make_three_actors(), frames=frames, shape=SHAPE, period_s=0.01)

@@ -17,8 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 import zmq
 
+from mamba.data_worker import graph_text
 from mamba.errors import WireError
 from mamba.wire.client import Client
 from mamba.wire.subscriber import Subscriber
@@ -32,6 +34,12 @@ MODULES = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "cloudpi
 MODULES |= {"multiprocessing", "imp", "xmlrpc"}  # whose connections and files pickle
 BUILT_IN = {"eval", "exec", "compile", "__import__"}
 METHODS = {"recv_pyobj", "send_pyobj", "recv_serialized", "read_pickle", "to_pickle", "unsafe_load", "full_load"}
+# What stands there by design: graphs are read with a loader that only knows one number more than the safe one, and a
+# node of kind `python` executes a file that a person of the beamline wrote and named in a graph.
+BY_DESIGN = {
+    "mamba/data_worker/graph_text.py": ["yaml.compose", "yaml.load"],
+    "mamba/data_worker/processors/python_file.py": ["compile"],
+}
 # Ray is imported where a graph is run, and nowhere else.
 RAY = {"mamba/data_worker/runner.py"}
 
@@ -67,7 +75,10 @@ def test_nothing_in_the_source_unpickles_or_evaluates() -> None:
     for file in list_sources():
         if seen := sorted(set(find_forbidden(ast.parse(file.read_text())))):
             found[str(file.relative_to(ROOT))] = seen
-    assert found == {}
+    assert found == BY_DESIGN
+    assert issubclass(graph_text._Loader, yaml.SafeLoader)
+    with pytest.raises(yaml.YAMLError, match="could not determine a constructor"):
+        yaml.load("!!python/object/apply:os.getcwd []", Loader=graph_text._Loader)  # that is what is tried
 
 
 def test_ray_stays_in_its_room() -> None:

@@ -21,7 +21,7 @@ OBSERVER = {
     *("ping", "wire/version", "wire/verbs", "state", "dev/keys", "dev/describe", "dev/read", "dev/limits", "dev/move"),
     *("cmd/status", "cmd/history", "run/status", "session/status", "session/clients", "session/output"),
     *("auth/whoami", "control/status"),
-    *("graph/list", "graph/status", "graph/describe", "graph/validate", "graph/kinds"),
+    *("graph/list", "graph/status", "graph/describe", "graph/validate", "graph/kinds", "graph/preview"),
 }
 OPERATOR = {
     *("cmd", "cmd/cancel", "run/pause", "run/resume", "run/stop", "run/abort", "run/halt", "session/interrupt"),

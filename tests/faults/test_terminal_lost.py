@@ -75,7 +75,7 @@ def check_end(data: Path, runtime: Path, started: float, cause: str) -> None:
         assert collection["reason"].asstr()[()] == f"the console was ended by {cause}"
         assert len(opened["entry/streams/primary/time"]) > 0
     log = (runtime / "logs" / "ipython.log").read_text()
-    assert log.count(f"the console was ended by {cause}") == 1, log
+    assert log.count(f"mamba.console.closing: the console was ended by {cause}") == 1, log
     assert not any(word in log for word in ("OSError", "could not", "did not leave", "raised", " ERROR ")), log
 
 

@@ -86,7 +86,7 @@ class Killer:
 
     def await_whole(self) -> None:
         """Wait until all actors live and have taken over."""
-        wait_for(lambda: self.armed.done or not self.armed._supervisor._absent, f"absent: {self.notes}")
+        wait_for(lambda: self.armed.done or not self.armed._supervisor._replacements.away, f"absent: {self.notes}")
 
     @property
     def recoveries_s(self) -> list[float]:
@@ -109,7 +109,7 @@ def kill_at_random(killer: Killer, frames: int, rng: random.Random) -> None:
     time.sleep(rng.uniform(0, 0.05))  # the moment of chance
     killer.kill(*([group, other] if kind == "two" else [group]))
     if kind in ("again", "other"):
-        wait_for(lambda: killer.armed.done or group in killer.armed._supervisor._absent, "death not noticed")
+        wait_for(lambda: killer.armed.done or group in killer.armed._supervisor._replacements, "death not noticed")
         time.sleep(rng.uniform(0, 1.5))  # somewhere in its replacement
         if not killer.armed.done:
             killer.kill(group if kind == "again" else other)

@@ -107,6 +107,7 @@ def test_a_session_that_ends_is_told_and_the_next_is_heard(
     watcher: tango.DeviceProxy, session: RuntimeDirectory
 ) -> None:
     for arm in (5, 6):
+        wait_for_state(watcher, DevState.UNKNOWN)  # the session before is forgotten
         with publishing(session) as publisher:
             wait_until(lambda: watcher.State() != DevState.UNKNOWN, what="the session is heard")
             publisher.publish("mdw/progress", {**PROGRESS, "arm": arm})
