@@ -173,7 +173,11 @@ class NodeLoop(threading.Thread, ABC):
             self.obey(0.01)
             self.tend()
             if time.monotonic() > deadline:
-                raise NodeFailed(f"node {self.node.name}: nobody reads its edges", seen=f"waited {CONNECT_S:g} s")
+                edges = [edge for port in self.ports.values() for edge in port.edges if not edge.link.connected]
+                names = ", ".join(edge.plan.to for edge in edges)
+                raise NodeFailed(
+                    f"node {self.node.name}: nobody reads its edges to {names}", seen=f"waited {CONNECT_S:g} s"
+                )
 
     def count(self, block: Block, nbytes: int) -> None:
         """Keep the meter."""

@@ -311,13 +311,13 @@ class Supervisor(threading.Thread):
                 self._table.set_state(node, "replaced")
             self._replacements.begin(group)
             return
-        unfinished = nodes & self._active
+        unfinished, safe = nodes & self._active, self._is_all_safe()
         self._dead |= nodes
         self._active -= nodes
+        if safe:
+            self._stop_nodes("")  # a sink's file is finished from outside
+            return
         if not unfinished:
-            return  # it was through; a sink's file is finished from outside
-        if not self._plan.sources & (self._active | unfinished):
-            self._end_source("")  # the sources were through: everything is in the files already
             return
         self._fail(
             NodeFailed(
@@ -327,13 +327,16 @@ class Supervisor(threading.Thread):
             )
         )
 
+    def _is_all_safe(self) -> bool:
+        """All sources, or all sinks that keep, are through: a node is that when what it gave is safe."""
+        return not self._plan.sources & self._active or not set(self._plan.sinks) & self._active
+
     def _may_replace(self, group: str) -> bool:
         nodes = self._plan.nodes_of(group)
         if self._settled or self._stopping_since is not None or not self.ready.is_set():
             return False
-        # a source that is through has nothing to come back for; with all of them through, all is safe
-        unfinished = nodes & self._active
-        if not unfinished or nodes & self._plan.sources - self._active or not self._plan.sources & self._active:
+        # a source that is through has nothing to come back for
+        if not nodes & self._active or nodes & self._plan.sources - self._active or self._is_all_safe():
             return False
         return self._replacements.count_death(group, sum(len(book.written) for book in self._books.values()))
 
