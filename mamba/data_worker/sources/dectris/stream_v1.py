@@ -1,6 +1,7 @@
 """Version 1 of the stream: several parts, JSON and binary.
 
-Source: the SIMPLON API reference, chapter "Stream Interface" (header_detail, image data, end of series).
+Written from what public programs that read it show (header_detail, image data, end of series): the SIMPLON API
+reference was not at hand.
 """
 
 from __future__ import annotations
