@@ -77,9 +77,8 @@ class RangeSet:
     def gaps(self, first: int, end: int) -> Iterator[tuple[int, int]]:
         """Ranges (first, end) inside [first, end) that are not in the set."""
         at = first
-        for known_first, known_end in zip(self._firsts, self._ends, strict=True):
-            if known_end <= at:
-                continue
+        for known in range(bisect_right(self._ends, first), len(self._ends)):
+            known_first, known_end = self._firsts[known], self._ends[known]
             if known_first >= end:
                 break
             if known_first > at:
