@@ -2,7 +2,8 @@
 
 First the camera waits for the graph, which shows what it can take; then it sends at a fixed rate and drops what finds
 no room, a sixth slower each time, until none is missing. The references are `memcpy` and the disk (O_DIRECT) with the
-same bytes; the smaller of them is the limit in sight. `make soak` has the long form.
+same bytes; the smaller of them is the limit in sight. This is a short form: ten seconds or
+3,000 frames, whichever is less; nothing here runs for the 60 s of its name.
 """
 
 from __future__ import annotations
