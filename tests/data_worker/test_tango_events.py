@@ -25,7 +25,7 @@ from mamba.errors import GraphInvalid, StreamBroken
 from tests.support.event_server import DEVICE
 from tests.support.node_driver import JOB, drain, make_slot, open_source
 from tests.support.site_database import find_free_port
-from tests.support.tango_facility import Process
+from tests.support.tango_facility import Process, wait_until
 
 _ROOT = Path(__file__).parents[2]
 
@@ -135,6 +135,7 @@ def test_that_events_were_lost_stands_in_the_next_row(listen: Listen) -> None:
 def test_a_graph_that_is_too_slow_is_told(server: Server, listen: Listen) -> None:
     node = listen(most_waiting=3)
     server.device.emit(10)
+    wait_until(lambda: len(node._events) >= 3, what="events that nobody takes")  # type: ignore[attr-defined]
     with pytest.raises(StreamBroken, match=r"too slow for the events of .*/value\n  seen: 3 wait"):
         drain(node)
 

@@ -58,7 +58,7 @@ print(json.dumps([probe(address) for address in work]))
 """
 # Counts the answers of as many ZeroMQ connections.
 ATTACK = """
-import zmq
+import os, zmq
 context, answered = zmq.Context(), 0
 become()
 for kind, endpoint, message in work:
@@ -70,7 +70,7 @@ for kind, endpoint, message in work:
                 peer.subscribe(b"")
             else:
                 peer.send(message.encode())
-            answered += bool(peer.poll(20))
+            answered += bool(peer.poll(20 if os.getuid() else 5000))  # root is answered, however busy the machine
 print(json.dumps(answered))
 """
 
