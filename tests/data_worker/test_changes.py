@@ -57,7 +57,7 @@ def check_refused(armed: Armed, graph: Any, says: str, kind: type[MambaError] = 
 def test_what_a_file_depends_on_stays(start: Start, tmp_path: Path) -> None:
     shared = {"group": "file"}
     graph = build(screen(tmp_path / "one"), edges=["camera file", "camera screen"])
-    _feeder, armed = start(graph, frames=1200, period_s=0.004)
+    _feeder, armed = start(graph, frames=500, period_s=0.004)
     await_written(armed, 20)
     check_refused(armed, build(edges=["camera file latest"]), "the edges into 'file' would be others")
     more = {"name": "more", "kind": "hdf5"}
@@ -72,6 +72,6 @@ def test_what_a_file_depends_on_stays(start: Start, tmp_path: Path) -> None:
         armed, build(bad, screen(tmp_path / "x"), edges=["camera file", "camera bad", "bad screen"]), "bad", MambaError
     )
     ledger = armed.wait(60)
-    assert (ledger.written, ledger.missing) == (1200, ())
-    assert ledger.edges["camera → screen"]["sent"] == 1200
+    assert (ledger.written, ledger.missing) == (500, ())
+    assert ledger.edges["camera → screen"]["sent"] == 500
     check_refused(armed, graph, "has ended", DataError)

@@ -188,8 +188,6 @@ def test_a_plan_reads_a_node_as_it_reads_a_detector(open_node: Open, feedback: F
     (descriptor,) = [doc for name, doc in documents if name == "descriptor"]
     assert descriptor["data_keys"]["sink_a"]["units"] == "counts"
     assert descriptor["hints"]["sink"]["fields"] == ["sink_a", "sink_b"]
-    engine.loop.call_soon_threadsafe(engine.loop.stop)
-    engine._th.join(10)
 
 
 def test_a_row_that_never_comes_is_told_when_the_arm_ends(open_node: Open, feedback: Feedbacks) -> None:

@@ -127,8 +127,7 @@ def pid_of(group: str) -> int:
     return pid
 
 
-@pytest.mark.parametrize("transport", ["ring", "zmq"])
-@pytest.mark.parametrize("group", ["file", "intake"])
+@pytest.mark.parametrize(("group", "transport"), [("file", "zmq"), ("intake", "ring")])
 def test_a_killed_actor_is_replaced_and_nothing_is_lost(start: Start, group: str, transport: str) -> None:
     feeder, armed = start(frames=3000, period_s=0.002, transport=transport)
     for safe in (100, 900):

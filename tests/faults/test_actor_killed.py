@@ -30,7 +30,7 @@ def finish(killer: Killer, frames: int) -> None:
     assert max(killer.recoveries_s, default=0.0) < 5.0
 
 
-@pytest.mark.parametrize("transport", ["ring", "zmq"])
+@pytest.mark.parametrize("transport", ["ring", pytest.param("zmq", marks=pytest.mark.soak)])
 def test_source_processor_and_writer_killed_one_in_the_others_replacement(start: Start, transport: str) -> None:
     frames = 800
     _feeder, armed = start(make_three_actors(), frames=frames, shape=SHAPE, period_s=0.01, transport=transport)
@@ -44,7 +44,7 @@ def test_source_processor_and_writer_killed_one_in_the_others_replacement(start:
     assert killer.kills == 3
 
 
-@pytest.mark.parametrize("group", ["file", "work", "intake"])
+@pytest.mark.parametrize("group", ["file", pytest.param("work", marks=pytest.mark.soak), "intake"])
 def test_killed_when_the_source_has_told_the_end(start: Start, group: str) -> None:
     frames = 80
     _feeder, armed = start(make_three_actors(), frames=frames, shape=SHAPE, period_s=0.01)

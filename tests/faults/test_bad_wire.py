@@ -53,7 +53,7 @@ def acquire(start: Start, frames: int, transport: str) -> Ledger:
 
 @pytest.mark.parametrize("transport", ["ring", "zmq"])
 def test_the_ledger_of_a_bad_wire_is_the_truth(start: Start, transport: str) -> None:
-    acquire(start, 3000, transport)
+    acquire(start, 1500, transport)
 
 
 @pytest.mark.soak

@@ -187,7 +187,7 @@ class Feeder:
         if self.process.poll() is None:
             self.process.stdin.close()
         try:
-            self.process.wait(5)
+            self.process.wait(1)  # one that is held by its receiver does not look
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
