@@ -200,7 +200,7 @@ class Armed:
         Raises:
             GraphInvalid: it touches what a file depends on, or an actor that has to stay; nothing has changed.
             DataError: the arm is over.
-            MambaError: a new node cannot be made ready; the graph runs on without it and without what was taken out.
+            MambaError: a new node cannot be made ready; likewise.
         """
         with self._changing:
             self._generation += 1
