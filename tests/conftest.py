@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.alone import hold_machine
-from tests.support.shared_memory import list_orphaned_memory
+from tests.support.shared_memory import await_no_more, list_orphaned_memory
 
 _LOCKS = "MAMBA_TEST_LOCKS"
 
@@ -65,7 +65,7 @@ def nothing_left_by_the_run() -> Iterator[None]:
     _, alive = psutil.wait_procs(list(_children()), timeout=5)
     left = [" ".join(p.cmdline()) for p in alive if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
     assert not left, f"processes left: {left}"
-    assert list_orphaned_memory() <= shared_before
+    await_no_more(shared_before)
 
 
 @pytest.fixture(scope="module", autouse=True)

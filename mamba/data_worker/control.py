@@ -29,6 +29,7 @@ from mamba.data_worker.feedback import Feedbacks
 from mamba.data_worker.graph import Graph, load_graph
 from mamba.data_worker.kinds import find_kind
 from mamba.data_worker.ledger import Account, DatasetInfo, Ledger, MissingRange
+from mamba.data_worker.meters import Progress
 from mamba.data_worker.nodes import Job
 from mamba.data_worker.planning import Detector, plan_arm
 from mamba.data_worker.previews import Previews, publish_document
@@ -36,7 +37,7 @@ from mamba.data_worker.reports import load_error
 from mamba.data_worker.runner import Runner
 from mamba.data_worker.sinks.feedback import FeedbackSink
 from mamba.data_worker.sources.stream import StreamSource
-from mamba.data_worker.supervisor import Actions, Progress, Supervisor
+from mamba.data_worker.supervisor import Actions, Supervisor
 from mamba.errors import DataError, GraphInvalid, MambaError, NodeFailed
 from mamba.wire.notices import publish
 

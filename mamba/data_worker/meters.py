@@ -42,3 +42,26 @@ class NodeProgress:
     lag_s: float
     cpu_percent: float
     memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where an arm stands.
+
+    Attributes:
+        produced: frame numbers known to exist.
+        written: frames acknowledged by the file.
+        missing: frames known to be lost.
+        frames: how many were asked for.
+        frames_per_s: arriving, over the last second.
+        state: "starting", "armed", "running", "ending" or "done".
+        nodes: what each node is doing, by name.
+    """
+
+    produced: int
+    written: int
+    missing: int
+    frames: int
+    frames_per_s: float
+    state: str
+    nodes: tuple[NodeProgress, ...] = ()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from typing import Any
+
+import zmq
 
 from mamba.data_worker.edges import Port
 from mamba.data_worker.frame import Block, End
@@ -45,7 +48,39 @@ class _Arrivals:
             self._fresh = RangeSet()
 
 
-class StreamLoop(NodeLoop):
+class SourceLoop(NodeLoop):
+    """Brings frames in until their end, whatever ends them; subclasses say from where."""
+
+    def __init__(self, node: Node, reporter: Reporter, port: Port, arm: int) -> None:
+        super().__init__(node, reporter, {"out": port})
+        self._port, self._arm = port, arm
+        self._arrivals = _Arrivals(reporter)
+
+    def connect(self) -> None:
+        """What sends the frames is connected already; the readers come by themselves."""
+        self.await_readers()
+
+    def work(self) -> None:
+        """Take what comes until the end."""
+        end: End | None = None
+        try:
+            while end is None and not (self.stopped or self.ending):
+                end = self.turn()
+                self._arrivals.report()
+            if end is not None:
+                self.reporter.send("ended", produced=end.produced)
+        except StreamBroken as error:
+            self.reporter.send("broken", **dump_error(error))
+        self._arrivals.report(at_once=True)
+        # whatever ended the stream: what came of it goes its way to the file
+        self.pass_end(end or End(self._arm, 0))
+
+    @abstractmethod
+    def turn(self) -> End | None:
+        """Obey, tend, and take what is there within `POLL_S`; the end when it came."""
+
+
+class StreamLoop(SourceLoop):
     """Runs a stream source: forwards the slots of the detector's ring and gives each back when all readers have.
 
     Args:
@@ -53,38 +88,22 @@ class StreamLoop(NodeLoop):
     """
 
     def __init__(
-        self, node: Node, reporter: Reporter, port: Port, receiver: FrameReceiver, *, resumes: bool = False
+        self, node: Node, reporter: Reporter, port: Port, arm: int, receiver: FrameReceiver, *, resumes: bool = False
     ) -> None:
-        super().__init__(node, reporter, {"out": port})
-        self._port, self._receiver = port, receiver
-        self._order, self._arrivals = BlockOrder(resumes=resumes), _Arrivals(reporter)
+        super().__init__(node, reporter, port, arm)
+        self._receiver, self._order = receiver, BlockOrder(resumes=resumes)
+        self._wired = -1
+        self._poller = zmq.Poller()
 
-    def connect(self) -> None:
-        """The detector is connected already; its readers come by themselves."""
-        self.await_readers()
-
-    def work(self) -> None:
-        """Forward until the end."""
-        wiring, end = -1, End(0, 0)
-        try:
-            while not (self.stopped or self.ending):
-                if wiring != self.wiring:
-                    poller = self.make_poller(self._receiver.link.socket, self._receiver.link.monitor)
-                    wiring = self.wiring
-                poller.poll(round(POLL_S * 1000))
-                self.obey(0)
-                self.tend()
-                found = self._forward_all()
-                self._arrivals.report()
-                if found is not None:
-                    end = found
-                    self.reporter.send("ended", produced=end.produced)
-                    break
-        except StreamBroken as error:
-            self.reporter.send("broken", **dump_error(error))
-        self._arrivals.report(at_once=True)
-        # whatever ended the stream: what came of it goes its way to the file
-        self.pass_end(end)
+    def turn(self) -> End | None:
+        """Forward what the detector has sent."""
+        if self._wired != self.wiring:
+            self._poller = self.make_poller(self._receiver.link.socket, self._receiver.link.monitor)
+            self._wired = self.wiring
+        self._poller.poll(round(POLL_S * 1000))
+        self.obey(0)
+        self.tend()
+        return self._forward_all()
 
     def _forward_all(self) -> End | None:
         while self.ready and (item := self._receiver.receive(0)) is not None:
@@ -107,37 +126,18 @@ class StreamLoop(NodeLoop):
         super().close()
 
 
-class FillLoop(NodeLoop):
+class FillLoop(SourceLoop):
     """Runs any other source: has it fill slots, and sends them."""
 
     def __init__(self, node: Source, reporter: Reporter, port: Port, arm: int) -> None:
-        super().__init__(node, reporter, {"out": port})
-        self._source, self._port, self._arm = node, port, arm
-        self._arrivals = _Arrivals(reporter)
+        super().__init__(node, reporter, port, arm)
+        self._source = node
 
-    def connect(self) -> None:
-        """The node has opened what it needs."""
-        self.await_readers()
-
-    def work(self) -> None:
-        """Fill until the end."""
-        end = End(self._arm, 0)
-        try:
-            while not (self.stopped or self.ending):
-                self.obey(0 if self.ready else 0.005)
-                self.tend()
-                self._arrivals.report()
-                if not self.ready:
-                    continue
-                found = self._fill()
-                if found is not None:
-                    end = found
-                    self.reporter.send("ended", produced=end.produced)
-                    break
-        except StreamBroken as error:
-            self.reporter.send("broken", **dump_error(error))
-        self._arrivals.report(at_once=True)
-        self.pass_end(end)
+    def turn(self) -> End | None:
+        """Fill the next slot, when there is one."""
+        self.obey(0 if self.ready else 0.005)
+        self.tend()
+        return self._fill() if self.ready else None
 
     def _fill(self) -> End | None:
         slot, rows = self._port.reserve()

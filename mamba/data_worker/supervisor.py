@@ -12,7 +12,6 @@ import json
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +20,11 @@ from queue import SimpleQueue
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+from mamba.data_worker.books import Books
 from mamba.data_worker.changes import Change
-from mamba.data_worker.ledger import Account, Book, DatasetInfo, Ledger, MissingRange
+from mamba.data_worker.ledger import Account, DatasetInfo, Ledger
 from mamba.data_worker.link import Socket, open_socket
-from mamba.data_worker.meters import NodeProgress
+from mamba.data_worker.meters import Progress
 from mamba.data_worker.node_table import NodeTable
 from mamba.data_worker.planning import ArmPlan
 from mamba.data_worker.replacements import Replacements
@@ -36,33 +36,9 @@ log = logging.getLogger(__name__)
 _TICK_S = 0.05
 _END_WITHIN_S = 5.0
 _DRAIN_WITHIN_S = 15.0
-_RATE_OVER_S = 1.0
 _PROGRESS_EVERY_S = 0.2
 
 Recover = Callable[[Path, Account], dict[str, DatasetInfo]]
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where an arm stands.
-
-    Attributes:
-        produced: frame numbers known to exist.
-        written: frames acknowledged by the file.
-        missing: frames known to be lost.
-        frames: how many were asked for.
-        frames_per_s: arriving, over the last second.
-        state: "starting", "armed", "running", "ending" or "done".
-        nodes: what each node is doing, by name.
-    """
-
-    produced: int
-    written: int
-    missing: int
-    frames: int
-    frames_per_s: float
-    state: str
-    nodes: tuple[NodeProgress, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,7 +75,7 @@ class Supervisor(threading.Thread):
         self._socket.set(zmq.ROUTER_MANDATORY, 1)
         self._socket.set(zmq.ROUTER_HANDOVER, 1)
         self._socket.bind(plan.control)
-        self._books = {sink: Book() for sink in plan.sinks}
+        self._books = Books(plan)
         self._table = NodeTable(plan)
         self._waiting = set(plan.groups)  # not ready yet
         self._active = set(plan.groups)  # neither drained nor dead for good
@@ -111,8 +87,6 @@ class Supervisor(threading.Thread):
         self._stopping_since: float | None = None
         self._reason = ""
         self._notes: list[str] = []
-        self._first = self._last = 0.0
-        self._seen: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
         self._abort_reason: str | None = None
         self._abort_produced: int | None = None
         self._settled = False
@@ -122,10 +96,6 @@ class Supervisor(threading.Thread):
         self.failure: MambaError | None = None
         self.ledger: Ledger | None = None
         self.progress = Progress(0, 0, 0, plan.job.frames, 0.0, "starting")
-
-    @property
-    def _main(self) -> Book:
-        return self._books[self._plan.sinks[0]]
 
     def abort(self, reason: str, produced: int | None = None) -> None:
         """End it from any thread; `produced`: what the detector says it had produced."""
@@ -168,7 +138,7 @@ class Supervisor(threading.Thread):
         self._waiting |= change.added
         for origin, edges in change.attach.items():
             self._post(origin, {"typ": "attach", "edges": edges})
-        self._note(f"{change.note}, after {len(self._main.written)} frames were safe")
+        self._note(f"{change.note}, after {len(self._books.main.written)} frames were safe")
 
     def withdraw(self) -> None:
         """Close without ever having run."""
@@ -207,7 +177,7 @@ class Supervisor(threading.Thread):
             step()
             done.set()
         self._check_deadlines()
-        self._show("ending" if self._stopping_since else "running" if self._first else "armed")
+        self._show("ending" if self._stopping_since else "running" if self._books.began else "armed")
 
     # --- what nodes tell ---
 
@@ -221,21 +191,8 @@ class Supervisor(threading.Thread):
         match report["typ"]:
             case "ready":
                 self._take_ready(node)
-            case "received":
-                self._take_received(node, report)
-            case "repeated" if node == self._plan.source:
-                for book in self._books.values():
-                    book.duplicates += report["count"]
-            case "ended" if node == self._plan.source:
-                for book in self._books.values():
-                    book.declare(report["produced"])
-            case "lost":
-                for sink in self._plan.downstream[report["to"]]:
-                    self._books[sink].add_lost(report["first"], report["count"], node=node, reason=report["reason"])
-            case "written":
-                self._last = time.monotonic()
-                for first, count in report["ranges"]:
-                    self._books[node].add_written(first, count)
+            case "received" | "repeated" | "ended" | "lost" | "written":
+                self._books.take(node, report)
             case "cut":
                 self._fail(NodeFailed(f"node {node}: {report['why']}"))
             case "broken":
@@ -259,18 +216,6 @@ class Supervisor(threading.Thread):
             self._note(f"group {group}: a new actor took over after {self._replacements.end(group):.1f} s")
             for each in sorted(self._plan.nodes_of(group) & self._plan.remembers):
                 self._note(f"node {each}: it began anew with it; what it had gathered is not in its results")
-
-    def _take_received(self, node: str, report: Report) -> None:
-        if node != self._plan.source:
-            return
-        now = time.monotonic()
-        self._first = self._first or now - report["age_s"]
-        for book in self._books.values():
-            for first, count in report["ranges"]:
-                book.add_received(first, count)
-        self._seen.append((now, len(self._main.received)))
-        while len(self._seen) > 2 and self._seen[0][0] < now - _RATE_OVER_S:
-            self._seen.popleft()
 
     def _take_failed(self, node: str, error: MambaError) -> None:
         self._table.set_state(node, "failed")
@@ -304,7 +249,7 @@ class Supervisor(threading.Thread):
         nodes = self._plan.nodes_of(group)
         names = ", ".join(sorted(nodes))
         if self._may_replace(group):
-            self._note(f"node {names}: its actor died after {len(self._main.written)} frames were safe")
+            self._note(f"node {names}: its actor died after {len(self._books.main.written)} frames were safe")
             self._waiting |= nodes & self._active
             self._known -= nodes
             for node in nodes:
@@ -322,7 +267,7 @@ class Supervisor(threading.Thread):
         self._fail(
             NodeFailed(
                 f"node {names}: its actor died",
-                seen=f"its socket closed after {len(self._main.received)} frames",
+                seen=f"its socket closed after {len(self._books.main.received)} frames",
                 remedy="look at the memory and at the kernel's log; acquire again, it starts anew",
             )
         )
@@ -338,7 +283,7 @@ class Supervisor(threading.Thread):
         # a source that is through has nothing to come back for
         if not nodes & self._active or nodes & self._plan.sources - self._active or self._is_all_safe():
             return False
-        return self._replacements.count_death(group, sum(len(book.written) for book in self._books.values()))
+        return self._replacements.count_death(group, self._books.safe)
 
     def _take_replaced(self) -> None:
         failed, died = self._replacements.look()
@@ -369,8 +314,7 @@ class Supervisor(threading.Thread):
         now = time.monotonic()
         if self._abort_reason is not None and self._stopping_since is None:
             if self._abort_produced is not None:
-                for book in self._books.values():
-                    book.declare(self._abort_produced)
+                self._books.declare(self._abort_produced)
             self._end_source(self._abort_reason)
         if self._stopping_since is None:
             for group, why in self._table.find_offenders():
@@ -409,38 +353,13 @@ class Supervisor(threading.Thread):
             self._post(node, {"typ": "stop", "reason": reason})
 
     def _settle(self) -> None:
-        if self.failure is not None and self._first:
+        if self.failure is not None and self._books.began:
             # a dead source says nothing of the frames that were sent and that it never saw
-            produced = self._do.end_detector() or 0
-            for book in self._books.values():
-                book.declare(produced)
-        accounts = {sink: self._make_account(sink, book) for sink, book in self._books.items()}
+            self._books.declare(self._do.end_detector() or 0)
+        accounts = self._books.settle(reason=self._reason, notes=self._notes)
         self._finish_nodes(accounts)
-        self.ledger = self._make_ledger(accounts)
+        self.ledger = self._books.make_ledger(accounts, self._datasets, self._table.edges)
         self._show("done")
-
-    def _make_account(self, sink: str, book: Book) -> Account:
-        missing = book.settle(last_node=sink, reason=self._reason or "not acknowledged")
-        return book.make_account(missing, reason=self._reason, notes=self._notes)
-
-    def _make_ledger(self, accounts: dict[str, Account]) -> Ledger:
-        main, *others = self._plan.sinks
-        seconds = max(0.0, self._last - self._first)
-        written = accounts[main]["written"]
-        return Ledger(
-            produced=accounts[main]["produced"],
-            written=written,
-            missing=tuple(MissingRange(*gap) for gap in accounts[main]["missing"]),
-            frames_per_s=written / seconds if seconds else 0.0,
-            seconds=seconds,
-            files=tuple(self._plan.files.values()),
-            datasets=self._datasets.get(main, {}),
-            duplicates=self._main.duplicates,
-            reason=self._reason,
-            notes=tuple(self._notes),
-            edges=self._table.edges,
-            others={sink: accounts[sink] for sink in others},
-        )
 
     def _finish_nodes(self, accounts: dict[str, Account]) -> None:
         deadline = time.monotonic() + _DRAIN_WITHIN_S
@@ -463,23 +382,10 @@ class Supervisor(threading.Thread):
         return set(self._plan.sinks) - set(self._datasets) - self._dead
 
     def _show(self, state: str) -> None:
-        book, now = self._main, time.monotonic()
-        (then, before), (_, after) = self._seen[0], self._seen[-1]
-        rate = (after - before) / (now - then) if now > then else 0.0
+        now = time.monotonic()
         if state != "done" and now - self._shown < _PROGRESS_EVERY_S:
             return
-        previous, self.progress = (
-            self.progress,
-            Progress(
-                book.produced,
-                len(book.written),
-                book.missing,
-                self._plan.job.frames,
-                rate,
-                state,
-                self._table.read(),
-            ),
-        )
+        previous, self.progress = self.progress, self._books.describe(state, self._table.read())
         self._shown = now
         if state == "done" or previous != self.progress:
             self._do.on_progress(self.progress)

@@ -89,7 +89,7 @@ def _make_loop(plan: dict[str, Any], order: dict[str, Any]) -> NodeLoop:
     if plan["detector"] is not None:
         receiver = FrameReceiver(plan["detector"]["endpoint"], plan["detector"]["data_format"])
         port = Port(outs, receiver.format)
-        return StreamLoop(node, _report(node, order), port, receiver, resumes=job.resume)
+        return StreamLoop(node, _report(node, order), port, job.arm, receiver, resumes=job.resume)
     _guard(node, lambda: node.open(job, inputs))
     ports: dict[str, Port] = {}
     try:

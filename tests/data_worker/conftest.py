@@ -16,7 +16,7 @@ from mamba.data_worker import kinds
 from mamba.data_worker.control import Armed, arm, shutdown_ray
 from mamba.data_worker.graph import Graph, parse_graph
 from tests.support.frame_feeder import Feeder
-from tests.support.shared_memory import list_orphaned_memory
+from tests.support.shared_memory import await_no_more, list_orphaned_memory
 
 REGIONS = [
     {"name": "a", "x": 0, "y": 0, "width": 8, "height": 8},
@@ -78,7 +78,7 @@ def ray_once() -> Iterator[None]:
     kinds._find_installed.cache_clear()
     shutdown_ray()
     assert list_leftovers() == []
-    assert list_orphaned_memory() <= rings
+    await_no_more(rings)
 
 
 Start = Callable[..., tuple[Feeder, Armed]]

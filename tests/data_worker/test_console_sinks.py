@@ -17,6 +17,7 @@ import bluesky.plans as bp
 import event_model
 import numpy as np
 import pytest
+from bluesky import RunEngine
 from bluesky.protocols import Readable, Status, Triggerable
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,7 +32,7 @@ from mamba.data_worker.sinks.preview import make_small
 from mamba.errors import DataError, GraphInvalid, NodeFailed
 from mamba.wire import notices
 from mamba.wire.values import decode, encode
-from tests.support.engines import plain_engine
+from tests.support.engines import ending
 from tests.support.node_driver import JOB, open_sink
 from tests.support.threads import run_beside
 
@@ -181,7 +182,7 @@ def test_a_plan_reads_a_node_as_it_reads_a_detector(open_node: Open, feedback: F
             yield from bps.read(detector)
         yield from bps.save()
 
-    with plain_engine(context_managers=[]) as engine:
+    with ending(RunEngine({}, context_managers=[])) as engine:
         engine(bp.count([node], 3, per_shot=per_shot), lambda name, doc: documents.append((name, doc)))
     events = [doc["data"] for name, doc in documents if name == "event"]
     assert events == [{"sink_a": n, "sink_b": 2.0 * n} for n in range(3)]

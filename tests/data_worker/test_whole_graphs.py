@@ -160,7 +160,8 @@ def test_a_node_that_dies_at_the_same_frame_again_and_again_ends_the_run(start: 
         armed.wait(60)
     ledger = armed.ledger
     assert ledger is not None
-    assert sum("took over" in note for note in ledger.notes) >= 1
+    # a new actor may die before it can say that it took over; each death is noted all the same
+    assert sum("its actor died" in note for note in ledger.notes) >= 3
     check_frames(ledger, feeder.feed.shape)
 
 

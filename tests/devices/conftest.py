@@ -14,6 +14,7 @@ from mamba.config import BUILT_IN_PROFILE, DeviceConfig, Profile, load_profile
 from mamba.devices import Group, build_devices, iter_devices
 from mamba.devices.link import close_links
 from tests.devices.support import foreign, rig
+from tests.support.engines import ending
 from tests.support.tango_facility import TangoFacility, running_facility
 
 BEAMLINE = "VirtualBeamline/demo"
@@ -85,11 +86,8 @@ def D(beamline: tuple[Group, Group]) -> Group:
 @pytest.fixture(scope="session")
 def engine() -> Iterator[RunEngine]:
     """An unmodified engine; its loop is ended, so that nothing of it is left."""
-    engine = RunEngine({}, call_returns_result=False)
-    yield engine
-    engine.loop.call_soon_threadsafe(engine.loop.stop)
-    engine._th.join(5)
-    engine.loop.close()
+    with ending(RunEngine({}, call_returns_result=False)) as engine:
+        yield engine
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from mamba.console.device_tables import show_device
 from mamba.devices import Group, LateDevice, build_devices, describe_device, expression_of, tango
 from mamba.errors import BadValue, DeviceUnreachable, MambaError, UnknownDevice
 from mamba.scans import make_run_engine
+from tests.support.engines import ending
 
 
 @pytest.fixture
@@ -124,13 +125,8 @@ def test_the_file_of_a_run_has_what_was_recorded(D, foreign_servers, profile):
         read=["wave", "ushort_image_ro", "string_scalar", "State", "boolean_spectrum_ro"],
     )
     D.spectra = spectra
-    engine = make_run_engine(profile)
-    try:
+    with ending(make_run_engine(profile)) as engine:
         engine(count([D.zoo, D.spectra], num=3))
-    finally:
-        engine.loop.call_soon_threadsafe(engine.loop.stop)
-        engine._th.join(5)
-        engine.loop.close()
     (file,) = Path(profile.data.directory).glob("*.nxs")
     with h5py.File(file) as opened:
         found: dict[str, tuple[int, ...]] = {}

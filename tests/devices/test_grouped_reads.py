@@ -10,15 +10,13 @@ from mamba.errors import DeviceFault, DeviceUnreachable
 from mamba.scans import make_run_engine
 from mamba.scans.grouped_reads import offer_readings
 from tests.devices.support import rig
+from tests.support.engines import ending
 
 
 @pytest.fixture
 def engine(profile):
-    engine = make_run_engine(profile)
-    yield engine
-    engine.loop.call_soon_threadsafe(engine.loop.stop)
-    engine._th.join(5)
-    engine.loop.close()
+    with ending(make_run_engine(profile)) as engine:
+        yield engine
 
 
 @pytest.fixture

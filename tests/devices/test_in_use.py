@@ -13,15 +13,13 @@ from ophyd.sim import SynAxis
 from mamba.devices import Group
 from mamba.errors import DeviceInUse
 from mamba.scans import make_run_engine
+from tests.support.engines import ending
 
 
 @pytest.fixture
 def engine(profile):
-    engine = make_run_engine(profile)
-    yield engine
-    engine.loop.call_soon_threadsafe(engine.loop.stop)
-    engine._th.join(5)
-    engine.loop.close()
+    with ending(make_run_engine(profile)) as engine:
+        yield engine
 
 
 def scan_with(M: Group, D: Group, between: Callable[[], Any]) -> Generator[Msg, Any, None]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from bluesky import RunEngine
 
 from mamba.config import DeviceConfig, Profile
 from mamba.devices import Group, build_devices, describe_device, limits_of, set_current_role
 from mamba.devices.role_limits import check_role_limits, current_role
 from mamba.errors import LimitExceeded, ProfileError
 from mamba.scans import mv
-from tests.support.engines import plain_engine
+from tests.support.engines import ending
 
 LIMITS = {"operator": (-5.0, 5.0), "expert": (-20.0, 20.0)}
 
@@ -69,7 +70,7 @@ def test_no_way_leads_around_them(M: Group) -> None:
 def test_two_motors_are_checked_before_one_moves(M: Group) -> None:
     set_current_role("operator")
     before, stood = M.sample_y.position, M.sample_x.position
-    with plain_engine() as engine, pytest.raises(LimitExceeded, match=r"M\.sample_x"):
+    with ending(RunEngine({})) as engine, pytest.raises(LimitExceeded, match=r"M\.sample_x"):
         engine(mv(M.sample_y, before + 1, M.sample_x, 7))
     assert (M.sample_y.position, M.sample_x.position) == (before, stood)
 

@@ -15,17 +15,15 @@ from mamba.errors import BadValue, LimitExceeded
 from mamba.experiments.xafs import make_grid, xafs_scan
 from mamba.scans import BeamlineRunEngine, make_run_engine
 from mamba.scans.nexus.read import read_spectrum
+from tests.support.engines import ending
 from tests.support.simulated import make_spectrometer
 
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[BeamlineRunEngine]:
     profile = load_profile(BUILT_IN_PROFILE)
-    engine = make_run_engine(profile.model_copy(update={"data": DataConfig(directory=tmp_path)}))
-    yield engine
-    engine.loop.call_soon_threadsafe(engine.loop.stop)
-    engine._th.join(5)
-    engine.loop.close()
+    with ending(make_run_engine(profile.model_copy(update={"data": DataConfig(directory=tmp_path)}))) as engine:
+        yield engine
 
 
 def recorder(engine: BeamlineRunEngine) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ from mamba.errors import DeviceError
 from mamba.scans import BeamlineRunEngine, make_run_engine
 from tests.devices.support import rig
 from tests.faults import slow_server
+from tests.support.engines import ending
 from tests.support.tango_facility import TangoFacility, running_facility, wait_until
 
 RIG, SLOW = "Rig/lost", "Slow/lost"
@@ -85,18 +86,12 @@ def lost_devices(*, longest_s: float = 60.0) -> Iterator[Lost]:
         profile = profile.model_copy(
             update={"data": DataConfig(directory=Path(folder)), "scans": ScansConfig(wait_for_devices_s=longest_s)}
         )
-        engine = make_run_engine(profile)
-        try:
-            with running_facility(Path(folder)) as facility:
-                for server, (name, class_name) in DEVICES.items():
-                    facility.register(server, {name: (class_name, {})})
-                    facility.start(server, MODULES[server])
-                with _devices(facility, engine) as lost:
-                    yield lost
-        finally:
-            engine.loop.call_soon_threadsafe(engine.loop.stop)
-            engine._th.join(5)
-            engine.loop.close()
+        with ending(make_run_engine(profile)) as engine, running_facility(Path(folder)) as facility:
+            for server, (name, class_name) in DEVICES.items():
+                facility.register(server, {name: (class_name, {})})
+                facility.start(server, MODULES[server])
+            with _devices(facility, engine) as lost:
+                yield lost
 
 
 @contextmanager

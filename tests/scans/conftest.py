@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from mamba.config import BUILT_IN_PROFILE, DataConfig, Profile, load_profile
 from mamba.scans import BeamlineRunEngine, make_run_engine
+from tests.support.engines import ending
 
 
 @pytest.fixture
@@ -20,17 +22,8 @@ def profile(tmp_path: Path) -> Profile:
 
 @pytest.fixture
 def make_engine(profile: Profile) -> Iterator[Callable[[], BeamlineRunEngine]]:
-    engines: list[BeamlineRunEngine] = []
-
-    def make() -> BeamlineRunEngine:
-        engines.append(make_run_engine(profile))
-        return engines[-1]
-
-    yield make
-    for engine in engines:
-        engine.loop.call_soon_threadsafe(engine.loop.stop)
-        engine._th.join(5)
-        engine.loop.close()
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(ending(make_run_engine(profile)))
 
 
 @pytest.fixture

@@ -1,18 +1,19 @@
-"""A plain RunEngine of bluesky that leaves nothing: its event loop lives in a thread and is never closed by itself."""
+"""Engines that leave nothing: the event loop of a RunEngine lives in a thread and is never closed by itself."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TypeVar
 
 from bluesky import RunEngine
 
+Engine = TypeVar("Engine", bound=RunEngine)
+
 
 @contextmanager
-def plain_engine(**options: Any) -> Iterator[RunEngine]:
-    """An engine whose loop is closed afterwards."""
-    engine = RunEngine({}, **options)
+def ending(engine: Engine) -> Iterator[Engine]:
+    """The engine; its loop is ended and closed afterwards."""
     try:
         yield engine
     finally:

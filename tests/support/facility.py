@@ -21,7 +21,7 @@ from mamba.facility.launch import start_facility, stop_facility
 from mamba.facility.sweep import find_processes, find_sockets
 from mamba.runtime import RuntimeDirectory
 from mamba.wire.client import Client
-from tests.support.shared_memory import list_orphaned_memory
+from tests.support.shared_memory import await_no_more, list_orphaned_memory
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def facility_up(profile: Path = BUILT_IN_PROFILE, *, with_console: bool = True) 
         done = stop_facility(runtime)
         assert not done.swept, f"had to be swept: {done.swept}"
         assert_nothing_left(runtime)
-        assert list_orphaned_memory() <= memory
+        await_no_more(memory)
 
 
 def assert_nothing_left(runtime: RuntimeDirectory) -> None:

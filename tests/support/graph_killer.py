@@ -67,7 +67,7 @@ class Killer:
         processes = control._runner._processes
         for group in groups:
             wait_for(lambda its=group: self.armed.done or its in processes, f"no process of {group}")
-            for first, count in list(self.armed._supervisor._main.written):
+            for first, count in list(self.armed._supervisor._books.main.written):
                 self.acknowledged.add(first, count)
             process = processes.get(group)
             if process is not None and process.is_running() and not self.armed.done:
@@ -81,7 +81,7 @@ class Killer:
 
     def await_ended(self) -> None:
         """Wait until the source has told the end."""
-        main = self.armed._supervisor._main
+        main = self.armed._supervisor._books.main
         wait_for(lambda: self.armed.done or main._declared is not None, "no end")
 
     def await_whole(self) -> None:

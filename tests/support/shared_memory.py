@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import psutil
@@ -12,3 +13,15 @@ from mamba.data_worker.ring import PREFIX, SHARED
 def list_orphaned_memory() -> set[Path]:
     """Segments (mamba-PID-…) of processes that do not run; those of others who work here meanwhile are not meant."""
     return {file for file in SHARED.glob(f"{PREFIX}*") if not psutil.pid_exists(int(file.name.split("-")[1]))}
+
+
+def await_no_more(before: set[Path], timeout_s: float = 30.0) -> None:
+    """Fail when there are orphans that were not there `before`.
+
+    Another test process may have killed an actor of its own a moment ago; the next ring that is made sweeps what that
+    one left. What nobody sweeps stays, and fails.
+    """
+    deadline = time.monotonic() + timeout_s
+    while more := list_orphaned_memory() - before:
+        assert time.monotonic() < deadline, f"shared memory stays: {sorted(map(str, more))}"
+        time.sleep(0.1)  # between looks

@@ -8,6 +8,17 @@ from mamba.data_worker.nodes import Flow
 from mamba.errors import GraphInvalid
 
 
+def refuse_twice(chosen: tuple[str, ...]) -> tuple[str, ...]:
+    """For a field that is a choice of several: each once.
+
+    Raises:
+        ValueError: one stands twice.
+    """
+    if len(set(chosen)) < len(chosen):
+        raise ValueError("one of them stands twice")
+    return chosen
+
+
 def take_flow(inputs: dict[str, Flow]) -> Flow:
     """The flow of the only input."""
     (flow,) = inputs.values()

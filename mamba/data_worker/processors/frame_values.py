@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from mamba.data_worker.nodes import Flow, Item, Node, NodeParameters
-from mamba.data_worker.processors.checks import check_numbers, take_flow
+from mamba.data_worker.processors.checks import check_numbers, refuse_twice, take_flow
 from mamba.errors import GraphInvalid
 
 
@@ -20,12 +20,7 @@ class FrameValuesParameters(NodeParameters):
         ("sum", "mean", "max"), min_length=1, description="one column each"
     )
 
-    @field_validator("of")
-    @classmethod
-    def _distinct(cls, of: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(of)) < len(of):
-            raise ValueError("one of them stands twice")
-        return of
+    _distinct = field_validator("of")(refuse_twice)
 
 
 class FrameValues(Node):

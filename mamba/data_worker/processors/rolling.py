@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from mamba.data_worker.nodes import Flow, Item, Node, NodeParameters
-from mamba.data_worker.processors.checks import check_numbers, take_flow
+from mamba.data_worker.processors.checks import check_numbers, refuse_twice, take_flow
 from mamba.errors import GraphInvalid
 
 _MOST_BYTES = 256 * 2**20
@@ -34,12 +34,7 @@ class RollingParameters(NodeParameters):
         ("mean", "std"), min_length=1, description="for a row of numbers a column each; for images and spectra one only"
     )
 
-    @field_validator("of")
-    @classmethod
-    def _distinct(cls, of: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(of)) < len(of):
-            raise ValueError("one of them stands twice")
-        return of
+    _distinct = field_validator("of")(refuse_twice)
 
 
 class Rolling(Node):
