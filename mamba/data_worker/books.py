@@ -78,21 +78,15 @@ class Books:
         main = self.main
         return Progress(main.produced, len(main.written), main.missing, self._frames, rate, state, nodes)
 
-    def settle(self, *, reason: str, notes: list[str]) -> dict[str, Account]:
+    def settle(self, *, reason: str, notes: list[str], edges: dict[str, dict[str, int]]) -> dict[str, Account]:
         """The account of each sink."""
-        return {
-            sink: book.make_account(
-                book.settle(last_node=sink, reason=reason or "not acknowledged"), reason=reason, notes=notes
-            )
-            for sink, book in self._books.items()
-        }
+        accounts = {}
+        for sink, book in self._books.items():
+            missing = book.settle(last_node=sink, reason=reason or "not acknowledged")
+            accounts[sink] = book.make_account(missing, reason=reason, notes=notes, edges=edges)
+        return accounts
 
-    def make_ledger(
-        self,
-        accounts: dict[str, Account],
-        datasets: dict[str, dict[str, DatasetInfo]],
-        edges: dict[str, dict[str, int]],
-    ) -> Ledger:
+    def make_ledger(self, accounts: dict[str, Account], datasets: dict[str, dict[str, DatasetInfo]]) -> Ledger:
         """The ledger of the arm: the first sink's account, with those of the others.
 
         Raises:
@@ -111,6 +105,6 @@ class Books:
             duplicates=account["duplicates"],
             reason=account["reason"],
             notes=tuple(account["notes"]),
-            edges=edges,
+            edges=account["edges"],
             others=dict(others),
         )

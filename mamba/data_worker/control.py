@@ -238,13 +238,13 @@ class Armed:
         _replacers.add(this)
         try:
             for _ in range(_ATTEMPTS):
-                _runner.restart(group)
                 try:
+                    _runner.restart(group)
                     self._resume(group)
                 except NodeFailed:
-                    if _runner.lives(group):
+                    if _runner.lives(group) or not _runner.running or _runner.find_dead_parts():
                         raise
-                    continue  # killed again before it could begin
+                    continue  # killed again before it could begin; after the last time the supervisor sees it dead
                 break
             if self._over:
                 _runner.kill(group)  # it came too late, and would be taken for idle

@@ -8,7 +8,7 @@ is by frame number, never by time. The book lives outside the actors, so that no
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from mamba.errors import DataError
 
 Account = dict[str, Any]
-"""What a sink writes into its file: produced, written, missing [[first, last, node, reason], …], duplicates, reason."""
+"""What a sink writes into its file: the counts, missing [[first, last, node, reason], …], reason, notes, edges."""
 
 
 class MissingRange(NamedTuple):
@@ -207,7 +207,14 @@ class Book:
                 missing.extend(self._blame(a, b, last_node, reason))
         return _merge(sorted(missing))
 
-    def make_account(self, missing: tuple[MissingRange, ...], *, reason: str, notes: Sequence[str]) -> Account:
+    def make_account(
+        self,
+        missing: tuple[MissingRange, ...],
+        *,
+        reason: str,
+        notes: Sequence[str],
+        edges: Mapping[str, Mapping[str, int]],
+    ) -> Account:
         """What goes into the file: the counts, and what happened on the way, for people."""
         return {
             "produced": self.produced,
@@ -216,6 +223,7 @@ class Book:
             "duplicates": self.duplicates,
             "reason": reason,
             "notes": list(notes),
+            "edges": {name: dict(counts) for name, counts in edges.items()},
         }
 
     def _blame(self, first: int, end: int, last_node: str, reason: str) -> Iterator[MissingRange]:

@@ -21,6 +21,7 @@ class NodeTable:
         self._meters: dict[str, dict[str, Any]] = {}
         self._past: dict[str, deque[tuple[float, int, int]]] = {name: deque() for name in plan.groups}
         self._actors: dict[str, dict[str, Any]] = {}
+        self._through: set[str] = set()  # nodes that have told their last
         self._edges: dict[str, dict[str, int]] = {}
         self._before: dict[str, dict[str, int]] = {}  # by edge, what actors that are dead had told
 
@@ -40,19 +41,24 @@ class NodeTable:
         self._states[node] = state
         if state == "replaced":
             self._meters.pop(node, None)
+            self._through.discard(node)
             self._past[node].clear()
             for name in [edge for edge in self._edges if edge.startswith(f"{node} → ")]:
                 self._before[name] = self._add_before(name, self._edges.pop(name))
 
     def take(self, group: str, report: dict[str, Any]) -> None:
-        """Meters of a group's nodes."""
+        """Meters of a group's nodes; they may be older than what a node said at its end, or of a group that is gone."""
+        if group not in self._plan.orders:
+            return
         self._actors[group] = report
         for node, meter in report["nodes"].items():
-            self._take_meter(node, meter)
+            if node not in self._through:
+                self._take_meter(node, meter)
 
     def take_last(self, node: str, meter: dict[str, Any]) -> None:
         """The meter of a node through which nothing more will come."""
         self._take_meter(node, meter)
+        self._through.add(node)
         if self._states[node] == "running":
             self._states[node] = "ended"
 

@@ -356,9 +356,9 @@ class Supervisor(threading.Thread):
         if self.failure is not None and self._books.began:
             # a dead source says nothing of the frames that were sent and that it never saw
             self._books.declare(self._do.end_detector() or 0)
-        accounts = self._books.settle(reason=self._reason, notes=self._notes)
+        accounts = self._books.settle(reason=self._reason, notes=self._notes, edges=self._table.edges)
         self._finish_nodes(accounts)
-        self.ledger = self._books.make_ledger(accounts, self._datasets, self._table.edges)
+        self.ledger = self._books.make_ledger(accounts, self._datasets)
         self._show("done")
 
     def _finish_nodes(self, accounts: dict[str, Account]) -> None:

@@ -83,6 +83,15 @@ def test_any_flow_is_kept_as_it_came(tmp_path: Path) -> None:
     assert validate_file(path).errors == ()
 
 
+def test_rows_that_one_camera_has_not_got_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    write_file(path, {name: INPUTS[name] for name in ("left", "right")}, skip="right")
+    with h5py.File(path) as file:
+        assert list(file["entry/mdw/missing_rows"]) == ["right"]
+        assert file["entry/mdw/missing_rows/right"][:].tolist() == [4, 5, 6, 7]
+        assert not file["entry/data/right"][4:].any()
+
+
 def test_a_file_needs_no_frames(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     inputs = {"points": Flow((3,), "float64", 4, columns=("a", "b", "c")), "sum": Flow((), "uint32", 4)}

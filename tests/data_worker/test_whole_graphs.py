@@ -59,6 +59,11 @@ def test_corrected_frames_go_through_a_ring_of_their_own_and_join_the_raw_ones(s
             np.testing.assert_array_equal(data["twice"][row], frame * 2)
             np.testing.assert_array_equal(data["once"][row], frame)
     assert ledger.edges["twice → once"] == {"sent": 202, "dropped": 0}
+    with h5py.File(ledger.files[0]) as file:
+        edges = file["entry/mdw/edges"]
+        told = zip(edges["name"].asstr()[:], edges["sent"][:].tolist(), edges["dropped"][:].tolist(), strict=True)
+        assert {name: {"sent": sent, "dropped": dropped} for name, sent, dropped in told} == ledger.edges
+        assert file["entry/mdw/notes"].asstr()[:].tolist() == list(ledger.notes)
 
 
 def test_a_join_goes_on_without_what_one_input_dropped(start: Start) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ from mamba.data_worker.sinks.facts import format_now, set_field, write_devices
 from mamba.data_worker.sinks.layout import DATA, NUMBER, load_layout
 
 MDW = "entry/mdw"
+_TEXTS = ("node", "reason", "name")
 
 
 def write_account(file: h5py.File, account: dict[str, Any]) -> None:
     """Write it; an earlier one is replaced."""
     mdw = file[MDW]
-    for key in ("produced", "written", "duplicates", "reason", "missing", "notes"):
+    for key in ("produced", "written", "duplicates", "reason", "notes", "missing", "edges", "missing_rows"):
         if key in mdw:
             del mdw[key]
     for key in ("produced", "written", "duplicates"):
@@ -27,13 +29,34 @@ def write_account(file: h5py.File, account: dict[str, Any]) -> None:
     mdw.create_dataset("notes", data=account.get("notes", []), dtype=h5py.string_dtype())
     set_field(file["entry"], "end_time", format_now())
     write_devices(file["entry"], account.get("devices"), when="after")
-    missing = mdw.create_group("missing")
-    missing.attrs["NX_class"] = "NXcollection"
-    ranges = account["missing"]
-    missing["first"] = np.array([gap[0] for gap in ranges], dtype=np.int64)
-    missing["last"] = np.array([gap[1] for gap in ranges], dtype=np.int64)
-    for column, key in ((2, "node"), (3, "reason")):
-        missing.create_dataset(key, data=[gap[column] for gap in ranges], dtype=h5py.string_dtype())
+    gaps = list(zip(*account["missing"], strict=True)) or [()] * 4
+    _write_table(mdw, "missing", dict(zip(("first", "last", "node", "reason"), gaps, strict=True)))
+    edges = account.get("edges", {})
+    counts = {what: [edge[what] for edge in edges.values()] for what in ("sent", "dropped")}
+    _write_table(mdw, "edges", {"name": list(edges), **counts})
+    _write_missing_rows(file)
+
+
+def _write_table(group: h5py.Group, name: str, columns: dict[str, Sequence[Any]]) -> None:
+    table = group.create_group(name)
+    table.attrs["NX_class"] = "NXcollection"
+    for column, values in columns.items():
+        kind = h5py.string_dtype() if column in _TEXTS else np.int64
+        table.create_dataset(column, data=list(values), dtype=kind)
+
+
+def _write_missing_rows(file: h5py.File) -> None:
+    """Name the rows that one flow of frames has not got though another one has: they read as NaN, or as 0."""
+    gone = file[MDW].create_group("missing_rows")
+    gone.attrs["NX_class"] = "NXcollection"
+    for group in load_layout(file[f"{MDW}/layout"].asstr()[()]):
+        numbers = file[f"{group.path}/{NUMBER}"][:]
+        for flow, name in group.images.items():
+            if flow in group.split:
+                continue  # its checksums stand in its own files
+            empty = file[group.checksums(name)][: len(numbers)] == 0
+            if empty.any():
+                gone[name] = numbers[: len(empty)][empty]
 
 
 def describe_datasets(file: h5py.File, path: Path) -> dict[str, DatasetInfo]:
