@@ -197,7 +197,7 @@ class Detector:
         self.socket = self._context.socket(zmq.PUSH)
         self.socket.set(zmq.SNDHWM, 10_000)
         self.socket.set(zmq.LINGER, 5000)
-        self.socket.set(zmq.SNDTIMEO, 20_000)
+        self.socket.set(zmq.SNDTIMEO, 120_000)  # who pulls may have to start Ray first
         self.socket.bind(endpoint)
         self.endpoint: str = self.socket.get_string(zmq.LAST_ENDPOINT)
 
@@ -241,9 +241,10 @@ def main() -> None:
     )
     with Detector(told.endpoint) as detector:
         print(json.dumps({"endpoint": detector.endpoint}), flush=True)
-        began = time.monotonic()
+        began = 0.0
         for at, message in enumerate(_make_noisy(series) if told.poisson else make_series(series)):
-            if told.rate and (wait := began + at / told.rate - time.monotonic()) > 0:
+            began = began or time.monotonic() if at else 0.0  # the series begins when its start message was taken
+            if at and told.rate and (wait := began + at / told.rate - time.monotonic()) > 0:
                 time.sleep(wait)  # the exposure
             detector.send(message)
     print(json.dumps({"sent": series.frames - len(series.skip)}), flush=True)
