@@ -32,7 +32,7 @@ class Camera(CameraSettings):
     Height = device_property(dtype=int, default_value=1024, doc="Height of a frame (pixels, at least 16).")
     RingMiB = device_property(
         dtype=int,
-        default_value=64,
+        default_value=128,
         doc="Shared memory (MiB) for frames under way: what the data worker may be behind; two blocks at least.",
     )
     Seed = device_property(dtype=int, default_value=0, doc="Seed of the noise in the frames.")

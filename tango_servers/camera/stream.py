@@ -62,7 +62,7 @@ class AcquisitionPlan:
     transport: Literal["ring", "zmq"]
     shape: tuple[int, int]
     directory: Path | None
-    ring_mib: int = 64
+    ring_mib: int = 128
 
     @property
     def slots(self) -> int:

@@ -35,6 +35,7 @@ from tests.bench.measuring import Sample, Watch, make_entry, take_turns
 from tests.support.frame_feeder import Feeder, make_frame
 
 SHAPE = (1024, 1024)
+SLOTS = 16  # 128 MiB, as the camera has
 BLOCK_FRAMES = 4
 FRAMES = 1000
 STAGED_FRAMES = 600
@@ -105,7 +106,9 @@ def make_staged() -> Graph:
 
 def run_graph(graph: Graph, transport: str, file: Path, frames: int) -> Sample:
     """Frames per second through the graph, from the first block's arrival to the last acknowledgement."""
-    with Feeder(transport=transport, frames=frames, shape=SHAPE, block_frames=BLOCK_FRAMES, prepared=True) as feeder:
+    with Feeder(
+        transport=transport, frames=frames, shape=SHAPE, block_frames=BLOCK_FRAMES, slots=SLOTS, prepared=True
+    ) as feeder:
         armed = arm(
             graph, endpoint=feeder.endpoint, data_format=feeder.format, arm_id=feeder.feed.arm, frames=frames, file=file
         )

@@ -40,7 +40,7 @@ class Controller:
     def endpoint(self) -> str:
         return self.link.endpoint
 
-    def await_reader(self, timeout_s: float = 20.0) -> None:
+    def await_reader(self, timeout_s: float = 120.0) -> None:
         """Until a reader is there and was answered."""
         deadline = time.monotonic() + timeout_s
         while not self.link.connected:
