@@ -21,7 +21,7 @@ BEAMLINE = {
 }
 BEAMLINE_SERVER = ("VirtualBeamline/test", "tango_servers.virtual_beamline")
 
-CAMERA = {"vbl/camera/1": ("Camera", {"Width": 160, "Height": 128})}
+CAMERA = {"vbl/camera/1": ("Camera", {"Width": 160, "Height": 128, "RingMiB": 64})}
 CAMERA_SERVER = ("Camera/test", "tango_servers.camera")
 
 
