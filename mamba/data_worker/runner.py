@@ -37,8 +37,8 @@ _SETTINGS = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # despite its name: keeps every port on loopback
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "token",
-    "RAY_enable_worker_prestart": "0",
-    "RAY_prestart_worker_first_driver": "0",
+    "RAY_enable_worker_prestart": "1",
+    "RAY_prestart_worker_first_driver": "1",
 }
 
 log = logging.getLogger(__name__)
@@ -149,7 +149,7 @@ class Runner:
             self._keeper.submit(
                 ray.init,
                 address="local",
-                num_cpus=1,
+                num_cpus=2,
                 include_dashboard=False,
                 object_store_memory=_STORE_BYTES,
                 log_to_driver=False,
