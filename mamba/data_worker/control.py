@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from mamba.config import read_environment
+from mamba.data_worker.carriers import UNIX
 from mamba.data_worker.changes import plan_change
 from mamba.data_worker.console_link import ConsoleReceiver
 from mamba.data_worker.feedback import Feedbacks
@@ -374,7 +375,7 @@ def _prepare(group: str, order: dict[str, Any]) -> None:
 
 def _await_socket(edges: list[dict[str, Any]]) -> None:
     deadline = time.monotonic() + _ATTACH_S
-    while not all(Path(edge["endpoint"].removeprefix("ipc://")).exists() for edge in edges):
+    while not all(Path(edge["endpoint"].removeprefix(UNIX)).exists() for edge in edges):
         if time.monotonic() > deadline:
             names = ", ".join(f"{edge['origin']} → {edge['to']}" for edge in edges)
             raise NodeFailed(f"edge {names}: its origin does not offer it", seen=f"waited {_ATTACH_S:g} s")

@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from mamba.data_worker.carriers import Payload, Pollable
 from mamba.data_worker.frame import Block, BlockType, DataFormat, End
 from mamba.data_worker.graph import Policy
-from mamba.data_worker.link import LinkSender, Payload, Socket
+from mamba.data_worker.link import LinkSender
 from mamba.data_worker.nodes import Flow, Rows
 from mamba.data_worker.ring import Ring
 from mamba.data_worker.stream import FrameReceiver
@@ -193,9 +194,9 @@ class Port:
         self._number = 0
 
     @property
-    def sockets(self) -> list[Socket]:
+    def pollables(self) -> list[Pollable]:
         """For a poller."""
-        return [socket for edge in self.edges for socket in (edge.link.socket, edge.link.monitor)]
+        return [each for edge in self.edges for each in edge.link.pollables]
 
     @property
     def held(self) -> int:
@@ -253,7 +254,7 @@ class Port:
 
     def _number_block(self, block: Block, slot: int) -> Block:
         self._number += 1
-        return replace(block, block=self._number, slot=slot, type=BlockType.POINTS)
+        return block._replace(block=self._number, slot=slot, type=BlockType.POINTS)
 
     def _offer(self, block: Block, payload: Payload | None, held: _Held) -> list[GivenUp]:
         self._held[block.block] = held

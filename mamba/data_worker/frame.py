@@ -19,13 +19,16 @@ offset  type    name     meaning
 32      float64 time     when the block was committed, seconds since 1970; for people, never for ordering
 ======  ======  =======  =====================================================================================
 
-The conversation, frames of a ZeroMQ ROUTER (sender, bound) and a DEALER (receiver, connected):
+The conversation: on one host (`unix:///path`) packets of a Unix socket, SOCK_SEQPACKET, the sender bound; between hosts
+(`tcp://…`) frames of a ZeroMQ ROUTER (sender, bound) and a DEALER (receiver, connected). In a packet the second part
+follows the 40 bytes of the descriptor.
 
 1. receiver → sender: descriptor HELLO, second part the token of the data format. The sender answers HELLO with the
    format as JSON. Nothing is sent before; a second receiver, or one with a wrong token, gets no answer.
 2. sender → receiver: descriptor FRAMES or POINTS, for transport `zmq` with the data as second part.
 3. receiver → sender: the same descriptor with type RELEASE: all that was made of the block is safe, and the slot may be
-   filled again. These are the credits: a sender never has more blocks under way than there are slots.
+   filled again; a second part holds the descriptors of further blocks. These are the credits: a sender never has more
+   blocks under way than there are slots.
 4. sender → receiver: END. A connection that closes before END is a broken stream.
 5. receiver → sender: LEAVE: it will not come back. A receiver that goes without a word was killed: the sender waits
    `RESUME_WITHIN_S` for the next one that shows the token, and sends it everything that was not released again.
@@ -67,17 +70,16 @@ class BlockType(enum.IntEnum):
     LEAVE = 7
 
 
-_TYPES = frozenset(int(kind) for kind in BlockType)
+_TYPES = {int(kind): kind for kind in BlockType}
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """Frames `first` to `first + count - 1` of an arm, in ring slot `slot`."""
 
     arm: int
     block: int
     first: int
-    count: int
+    count: int  # type: ignore[assignment]  # in the place of a tuple's own count()
     slot: int = 0
     type: BlockType = BlockType.FRAMES
     time: float = 0.0
@@ -105,7 +107,7 @@ class Block:
                 remedy=f"both sides must speak version {VERSION}",
             )
         _, kind, slot, count, arm, block, first, time = _LAYOUT.unpack(data)
-        return cls(arm, block, first, count, slot, BlockType(kind), time)
+        return cls(arm, block, first, count, slot, _TYPES[kind], time)
 
 
 class End(NamedTuple):

@@ -1,57 +1,31 @@
 """One connection for blocks, with credits: what streams and edges are made of.
 
-`LinkSender` binds a ROUTER and serves one receiver, `LinkReceiver` connects a DEALER. The words of the conversation
-are in `mamba.data_worker.frame`. Each object belongs to one thread. ZeroMQ's own heartbeats run in its I/O thread, so
-a peer that is stopped or whose host is gone is noticed within `_HEARTBEAT_TIMEOUT_MS`, one that is killed at once.
+`LinkSender` is bound and serves one receiver, `LinkReceiver` connects. The words of the conversation are in
+`mamba.data_worker.frame`, what carries them in `mamba.data_worker.carriers`. Each object belongs to one thread. A peer
+that is killed is noticed at once, a host that is gone within two seconds.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
-import zmq
-from zmq.utils.monitor import recv_monitor_message
-
-from mamba.data_worker.frame import Block, BlockType, DataFormat, End
+from mamba.data_worker.carriers import Payload, Pollable, connect, serve
+from mamba.data_worker.frame import DESCRIPTOR_BYTES, Block, BlockType, DataFormat, End
 from mamba.errors import StreamBroken
 
-_HEARTBEAT_MS = 500
-_HEARTBEAT_TIMEOUT_MS = 2000
-_LINGER_MS = 1000
-_LEAVE_MS = 300
 RESUME_WITHIN_S = 15.0
 """How long a sender keeps what a killed receiver had not released; a dead actor is replaced within three seconds."""
-_NEVER_MS = 2**31 - 1
-_REFUSED = zmq.EVENT_CLOSED | zmq.EVENT_CONNECT_RETRIED
-_EVENTS = zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | _REFUSED
-LARGEST_MESSAGE_BYTES = 512 * 2**20
 
-Socket = zmq.Socket[bytes]
-Payload = bytes | memoryview
 GetBuffer = Callable[[Block], memoryview]
-
-
-def open_socket(context: zmq.Context[Socket], kind: int) -> tuple[Socket, Socket]:
-    """A socket with heartbeats, and the one that tells when its connection is lost."""
-    socket = context.socket(kind)
-    socket.set(zmq.LINGER, _LINGER_MS)
-    socket.set(zmq.HEARTBEAT_IVL, _HEARTBEAT_MS)
-    socket.set(zmq.HEARTBEAT_TIMEOUT, _HEARTBEAT_TIMEOUT_MS)
-    socket.set(zmq.MAXMSGSIZE, LARGEST_MESSAGE_BYTES)
-    socket.set(zmq.IPC_FILTER_UID, os.getuid())  # a second wall behind the 0700 folder
-    monitor: Any = socket.get_monitor_socket(_EVENTS)
-    return socket, monitor
 
 
 class LinkSender:
     """The sending end of a link.
 
     Args:
-        endpoint: `ipc://…`, or `tcp://127.0.0.1:*` for a free port.
+        endpoint: `unix:///…`, or `tcp://127.0.0.1:*` for a free port.
         form: what it carries; its token is what the receiver must show.
         resends: what a receiver had not released when it was killed goes to its successor; without, it is given up.
 
@@ -61,17 +35,19 @@ class LinkSender:
 
     def __init__(self, endpoint: str, form: DataFormat, *, resends: bool = True) -> None:
         self.format, self.broken = form, False
-        self._context: zmq.Context[Socket] = zmq.Context(1)
-        self.socket, self.monitor = open_socket(self._context, zmq.ROUTER)
-        self.socket.set(zmq.ROUTER_MANDATORY, 1)
-        self.socket.bind(endpoint)
-        self.endpoint: str = self.socket.get_string(zmq.LAST_ENDPOINT)
+        self._server = serve(endpoint)
+        self.endpoint = self._server.endpoint
         self._resends = resends
-        self._peer: bytes | None = None
+        self._peer: Any = None  # its address
         self._suspect = False
         self._lost_at: float | None = None
         self._end: End | None = None
         self._kept: dict[int, tuple[Block, Payload | None]] = {}  # in the order of sending
+
+    @property
+    def pollables(self) -> list[Pollable]:
+        """For a poller."""
+        return self._server.pollables
 
     @property
     def connected(self) -> bool:
@@ -91,9 +67,8 @@ class LinkSender:
     def collect(self, timeout_s: float) -> list[Block]:
         """Wait at most `timeout_s` for news; returns the blocks that were released, or given up with their receiver."""
         released: list[Block] = []
-        if self.socket.poll(round(timeout_s * 1000)):
-            while self.socket.poll(0):
-                self._take(self.socket.recv_multipart(), released)
+        for peer, parts in self._server.take(timeout_s):
+            self._take(peer, parts, released)
         self._look_for_loss()
         if self._lost_at is not None:
             self.broken |= time.monotonic() - self._lost_at > RESUME_WITHIN_S
@@ -101,23 +76,25 @@ class LinkSender:
             released += self.take_back()
         return released
 
-    def _take(self, parts: list[bytes], released: list[Block]) -> None:
-        peer, *rest = parts
+    def _take(self, peer: Any, parts: list[bytes], released: list[Block]) -> None:
         try:
-            block = Block.unpack(rest[0])
+            block = Block.unpack(parts[0])
+            if block.type is BlockType.HELLO:
+                if parts[1:] == [self.format.token.encode()] and not self._is_there():
+                    self._welcome(peer, block)
+            elif peer == self._peer:
+                self._suspect = False
+                if block.type is BlockType.RELEASE:
+                    released += self._find_released([block, *_unpack_all(b"".join(parts[1:]))])
+                elif block.type is BlockType.LEAVE:
+                    self._peer, self.broken = None, True
         except (StreamBroken, IndexError):
             return  # a stranger on a TCP port; the receiver itself never sends anything else
-        if block.type is BlockType.HELLO:
-            if rest[1:] == [self.format.token.encode()] and not self._is_there():
-                self._welcome(peer, block)
-        elif peer == self._peer:
-            self._suspect = False
-            if block.type is BlockType.RELEASE and block.block in self._kept:
-                released.append(self._kept.pop(block.block)[0])
-            elif block.type is BlockType.LEAVE:
-                self._peer, self.broken = None, True
 
-    def _welcome(self, peer: bytes, hello: Block) -> None:
+    def _find_released(self, told: list[Block]) -> list[Block]:
+        return [self._kept.pop(block.block)[0] for block in told if block.block in self._kept]
+
+    def _welcome(self, peer: Any, hello: Block) -> None:
         self._peer, self._lost_at, self._suspect = peer, None, False
         self._post([hello.pack(), self.format.dump().encode()])
         for block, payload in self._kept.values():
@@ -131,8 +108,7 @@ class LinkSender:
         return self._peer is not None
 
     def _look_for_loss(self) -> None:
-        while self.monitor.poll(0):
-            self._suspect |= recv_monitor_message(self.monitor)["event"] == zmq.EVENT_DISCONNECTED
+        self._suspect |= self._server.notice_loss()
         if self._suspect:
             # It may have been a stranger who left: only the receiver's own address tells.
             self._is_there()
@@ -156,22 +132,18 @@ class LinkSender:
     def _post(self, parts: list[Payload]) -> None:
         if self._peer is None or self.broken:
             return
-        try:
-            self.socket.send_multipart([self._peer, *parts], flags=zmq.NOBLOCK, copy=False)
-        except zmq.ZMQError as error:
-            if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
-                raise
-            # EAGAIN: credits keep the queue far below its high-water mark, so its reader is stuck
-            self.broken |= error.errno == zmq.EAGAIN
+        posted = self._server.post(self._peer, parts)
+        if posted != "sent":
+            self.broken |= posted == "stuck"
             self._peer, self._lost_at, self._suspect = None, time.monotonic(), False
 
     def close(self) -> None:
         """Close; what was sent is still delivered if the receiver reads on. Does nothing the second time."""
-        if not self.socket.closed:
-            self.socket.disable_monitor()
-            self.monitor.close(0)
-            self.socket.close()
-            self._context.term()
+        self._server.close()
+
+
+def _unpack_all(data: bytes) -> list[Block]:
+    return [Block.unpack(data[at : at + DESCRIPTOR_BYTES]) for at in range(0, len(data), DESCRIPTOR_BYTES)]
 
 
 class LinkReceiver:
@@ -188,42 +160,28 @@ class LinkReceiver:
     """
 
     def __init__(self, endpoint: str, *, token: str, form: DataFormat | None = None, timeout_s: float = 5.0) -> None:
-        self.endpoint, self.ended, self._lost, self._joined = endpoint, False, False, False
-        self._context: zmq.Context[Socket] = zmq.Context(1)
-        self.socket, self.monitor = open_socket(self._context, zmq.DEALER)
-        # A sender that comes back is another arm. Not -1: ZeroMQ would then throw away what was received but not read.
-        self.socket.set(zmq.RECONNECT_IVL, _NEVER_MS)
+        self.endpoint, self.ended = endpoint, False
         deadline = time.monotonic() + timeout_s
+        self._client = connect(endpoint, deadline)
+        self._client.send([Block(0, 0, 0, 0, type=BlockType.HELLO).pack(), token.encode()])
         try:
-            self.socket.connect(endpoint)
-            self._await_connection(deadline)
-            self.socket.send_multipart([Block(0, 0, 0, 0, type=BlockType.HELLO).pack(), token.encode()])
-            self._joined = True
             self.format = form or self._await_format(deadline)
-        except zmq.ZMQError as error:
-            self.close()
-            raise StreamBroken(f"stream {endpoint}: not an endpoint", seen=str(error)) from None
         except StreamBroken:
             self.close()
             raise
 
-    def _await_connection(self, deadline: float) -> None:
-        while self.monitor.poll(max(0, round((deadline - time.monotonic()) * 1000))):
-            event = recv_monitor_message(self.monitor)["event"]
-            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                return
-            if event & _REFUSED:
-                break
-        raise StreamBroken(
-            f"stream {self.endpoint}: nobody there",
-            remedy="arm the detector again, and give its present DataEndpoint and DataFormat",
-        )
+    @property
+    def pollables(self) -> list[Pollable]:
+        """For a poller."""
+        return self._client.pollables
 
     def _await_format(self, deadline: float) -> DataFormat:
-        while self.socket.poll(max(0, round((deadline - time.monotonic()) * 1000))):
-            parts = self.socket.recv_multipart()
-            if Block.unpack(parts[0]).type is BlockType.HELLO and len(parts) == 2:
-                return DataFormat.load(parts[1])
+        while (left := deadline - time.monotonic()) > 0 and not self._client.lost:
+            head = self._client.take()
+            if head is None:
+                self._client.wait(left)
+            elif Block.unpack(head).type is BlockType.HELLO:
+                return DataFormat.load(self._client.read() or b"")
         raise StreamBroken(
             f"stream {self.endpoint}: no answer",
             remedy="a stream serves one receiver, which must show the token of this arm's format",
@@ -237,42 +195,35 @@ class LinkReceiver:
         Raises:
             StreamBroken: the sender is gone and everything it sent was taken.
         """
-        if not self.socket.poll(0):
-            self._wait(timeout_s)
-            if not self.socket.poll(0):
-                if self._lost and not self.ended:
-                    raise StreamBroken(
-                        f"stream {self.endpoint}: its sender is gone before the end of the arm",
-                        remedy="look at the detector's server and its log; what was written is safe",
-                    )
-                return None
-        block = Block.unpack(self.socket.recv())
+        head = self._client.take()
+        if head is None:
+            self._client.wait(timeout_s)
+            head = self._client.take()
+        if head is None:
+            if self._client.lost and not self.ended:
+                raise StreamBroken(
+                    f"stream {self.endpoint}: its sender is gone before the end of the arm",
+                    remedy="look at the detector's server and its log; what was written is safe",
+                )
+            return None
+        block = Block.unpack(head)
         if block.type is BlockType.HELLO:
-            self._confirm(self.socket.recv())
-        elif self.socket.get(zmq.RCVMORE):
+            self._confirm(self._client.read() or b"")
+        elif block.type in (BlockType.FRAMES, BlockType.POINTS):
             self._fill(block, get_buffer)
         if block.type is BlockType.END:
             self.ended = True
             return End(block.arm, block.first)
         return block if block.type in (BlockType.FRAMES, BlockType.POINTS) else None
 
-    def _wait(self, timeout_s: float) -> None:
-        poller = zmq.Poller()
-        poller.register(self.socket, zmq.POLLIN)
-        if not self._lost:
-            poller.register(self.monitor, zmq.POLLIN)
-        poller.poll(round(timeout_s * 1000))
-        self.notice_loss()
-
     @property
     def lost(self) -> bool:
         """The connection is gone, as far as was noticed."""
-        return self._lost
+        return self._client.lost
 
     def notice_loss(self) -> None:
         """Look whether the connection was lost; costs next to nothing."""
-        while not self._lost and self.monitor.poll(0):
-            self._lost = recv_monitor_message(self.monitor)["event"] == zmq.EVENT_DISCONNECTED
+        self._client.notice_loss()
 
     def _confirm(self, text: bytes) -> None:
         told = DataFormat.load(text)
@@ -285,26 +236,23 @@ class LinkReceiver:
 
     def _fill(self, block: Block, get_buffer: GetBuffer | None) -> None:
         buffer = get_buffer(block) if get_buffer else memoryview(b"")
-        size = self.socket.recv_into(buffer) if len(buffer) else len(self.socket.recv())
-        if size != len(buffer) or self.socket.get(zmq.RCVMORE):
+        size = self._client.read_into(buffer)
+        if size != len(buffer):
             raise StreamBroken(
                 f"stream {self.endpoint}: block {block.block} does not follow the format",
                 seen=f"{size} bytes for {block.count} frames of {self.format.frame_bytes} bytes",
             )
 
-    def release(self, block: Block) -> None:
-        """Give the block's slot back to the sender."""
-        if not self._lost:
-            self.socket.send(replace(block, type=BlockType.RELEASE).pack(), flags=zmq.NOBLOCK)
+    def release(self, *blocks: Block) -> None:
+        """Give the blocks' slots back to the sender."""
+        if blocks:
+            first, *others = [block._replace(type=BlockType.RELEASE).pack() for block in blocks]
+            self._client.send([first, b"".join(others)] if others else [first])
 
     def close(self) -> None:
         """Leave for good; does nothing the second time. Who goes without a word was killed, also after the end."""
-        if not self.socket.closed:
-            self.notice_loss()
-            leaving = self._joined and not self._lost
-            if leaving:
-                self.socket.send(Block(0, 0, 0, 0, type=BlockType.LEAVE).pack(), flags=zmq.NOBLOCK)
-            self.socket.disable_monitor()
-            self.monitor.close(0)
-            self.socket.close(_LEAVE_MS if leaving else 0)
-            self._context.term()
+        if not self._client.closed:
+            self._client.notice_loss()
+            leaves = not self._client.lost
+            self._client.send([Block(0, 0, 0, 0, type=BlockType.LEAVE).pack()])
+            self._client.close(said=leaves)

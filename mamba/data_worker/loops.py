@@ -16,9 +16,9 @@ from typing import Any
 
 import zmq
 
+from mamba.data_worker.carriers import Pollable
 from mamba.data_worker.edges import EdgePlan, GivenUp, Port
 from mamba.data_worker.frame import Block, End
-from mamba.data_worker.link import Socket
 from mamba.data_worker.nodes import Node
 from mamba.data_worker.reports import Reporter, dump_error
 from mamba.errors import MambaError, NodeFailed
@@ -130,8 +130,8 @@ class NodeLoop(threading.Thread, ABC):
     def tend(self) -> None:
         """Look after the outputs: what was released, what waits, who is gone."""
         for port in self.ports.values():
-            for key in port.collect():
-                self.release(key)
+            if keys := port.collect():
+                self.release(keys)
 
     def tell_lost(self, given_up: list[GivenUp]) -> None:
         """Report what edges gave up."""
@@ -155,11 +155,12 @@ class NodeLoop(threading.Thread, ABC):
         """All outputs have room for another block."""
         return all(port.ready for port in self.ports.values())
 
-    def make_poller(self, *more: Socket) -> zmq.Poller:
+    def make_poller(self, *more: Pollable) -> zmq.Poller:
         """A poller on the supervisor, the outputs and `more`."""
         poller = zmq.Poller()
-        for socket in (self.reporter.socket, *(s for port in self.ports.values() for s in port.sockets), *more):
-            poller.register(socket, zmq.POLLIN)
+        outputs = (each for port in self.ports.values() for each in port.pollables)
+        for each in (self.reporter.socket, *outputs, *more):
+            poller.register(each, zmq.POLLIN)
         return poller
 
     def await_readers(self) -> None:
@@ -186,8 +187,8 @@ class NodeLoop(threading.Thread, ABC):
         self.meter.last, self.meter.last_time = block.last, block.time
 
     @abstractmethod
-    def release(self, key: Any) -> None:
-        """All readers of an output are through with what was put under `key`."""
+    def release(self, keys: list[Any]) -> None:
+        """All readers of an output are through with what was put under `keys`."""
 
     @abstractmethod
     def connect(self) -> None:

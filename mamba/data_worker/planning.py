@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mamba.data_worker.carriers import UNIX
 from mamba.data_worker.edges import EdgePlan
 from mamba.data_worker.frame import DataFormat
 from mamba.data_worker.graph import Graph, build_node, plan_flows
@@ -99,7 +100,7 @@ def plan_arm(graph: Graph, job: Job, detectors: dict[str, Detector], folder: Pat
         control=f"ipc://{folder}/c",
     )
     credits_ = _find_credits(graph, forms)
-    edges = _plan_edges(plan, credits_, f"ipc://{folder}/{prefix}e")
+    edges = _plan_edges(plan, credits_, f"{UNIX}{folder}/{prefix}e")
     for name in graph.order():
         group = plan.groups[name]
         order = plan.orders.setdefault(

@@ -31,7 +31,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from mamba import errors
-from mamba.data_worker.link import Socket, open_socket
+from mamba.data_worker.carriers import Socket, open_socket
 from mamba.errors import MambaError, NodeFailed
 
 Report = dict[str, Any]

@@ -98,7 +98,7 @@ class StreamLoop(SourceLoop):
     def turn(self) -> End | None:
         """Forward what the detector has sent."""
         if self._wired != self.wiring:
-            self._poller = self.make_poller(self._receiver.link.socket, self._receiver.link.monitor)
+            self._poller = self.make_poller(*self._receiver.link.pollables)
             self._wired = self.wiring
         self._poller.poll(round(POLL_S * 1000))
         self.obey(0)
@@ -116,9 +116,9 @@ class StreamLoop(SourceLoop):
             self.meter.queued = self._port.held
         return None
 
-    def release(self, key: Block) -> None:
-        """The detector may fill the slot again."""
-        self._receiver.release(key)
+    def release(self, keys: list[Block]) -> None:
+        """The detector may fill the slots again."""
+        self._receiver.release(*keys)
 
     def close(self) -> None:
         """Leave the detector too."""
@@ -158,7 +158,7 @@ class FillLoop(SourceLoop):
         self.meter.queued = self._port.held
         return None
 
-    def release(self, key: Any) -> None:
+    def release(self, keys: list[Any]) -> None:
         """The port keeps its own slots."""
 
     def give_up(self) -> None:

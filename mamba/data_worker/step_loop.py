@@ -8,7 +8,7 @@ origin that is killed comes back and sends again what was not released; numbers 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -129,11 +129,12 @@ class Input:
         self._seen.add(block.first, block.count)
         return new
 
-    def release(self, taken: Taken) -> None:
-        """Give the block back to its origin, if that is still the one it came from."""
-        self._held.remove(taken)
-        if taken.edge is self.edge:
-            taken.edge.release(taken.block)
+    def release(self, *taken: Taken) -> None:
+        """Give blocks back to their origin, if that is still the one they came from."""
+        for each in taken:
+            self._held.remove(each)
+        if self.edge is not None:
+            self.edge.release(*(each.block for each in taken if each.edge is self.edge))
 
     def close(self) -> None:
         """Leave the origin."""
@@ -201,8 +202,8 @@ class StepLoop(NodeLoop):
         edges = [each.edge for each in self._inputs.values() if not each.ended] if self.ready else []
         there = tuple(edge for edge in edges if edge is not None)
         if self._watched != (self.wiring, there):
-            sockets = [socket for edge in there for socket in (edge.link.socket, edge.link.monitor)]
-            self._watched, self._poller = (self.wiring, there), self.make_poller(*sockets)
+            pollables = [each for edge in there for each in edge.link.pollables]
+            self._watched, self._poller = (self.wiring, there), self.make_poller(*pollables)
         pressed = bool(self._unsafe) or len(there) < len(edges)
         self._poller.poll(round((_IDLE_S if pressed else POLL_S) * 1000))
 
@@ -266,7 +267,7 @@ class StepLoop(NodeLoop):
                     return
                 for _, taken in keys:
                     taken.uses += 1
-                self.tell_lost(port.put(replace(block, first=first + at, count=len(part)), part, keys))
+                self.tell_lost(port.put(block._replace(first=first + at, count=len(part)), part, keys))
 
     def _await_room(self, port: Port) -> bool:
         while not port.ready and not self.stopped:
@@ -286,10 +287,11 @@ class StepLoop(NodeLoop):
                 remedy="mend the node: shape is (count, *flow.shape)",
             )
 
-    def release(self, key: list[tuple[Input, Taken]]) -> None:
+    def release(self, keys: list[list[tuple[Input, Taken]]]) -> None:
         """All readers are through with what was made of these blocks."""
-        for each, taken in key:
-            self._let_go(each, taken)
+        for key in keys:
+            for each, taken in key:
+                self._let_go(each, taken)
 
     def _let_go(self, each: Input, taken: Taken) -> None:
         taken.uses -= 1
@@ -316,8 +318,8 @@ class StepLoop(NodeLoop):
             self._flushed = time.monotonic()
             if ranges:
                 self.reporter.send("written", ranges=ranges)
-        for each, taken in self._unsafe:
-            each.release(taken)
+        for each in self._inputs.values():
+            each.release(*(taken for origin, taken in self._unsafe if origin is each))
         self._unsafe = []
 
     def drain(self) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mamba.data_worker.carriers import UNIX
 from mamba.data_worker.frame import Block, DataFormat, End, Transport
 from mamba.data_worker.link import LinkReceiver, LinkSender
 from mamba.data_worker.ring import LARGEST_SLOT_BYTES, Ring, sweep_rings
@@ -82,7 +83,7 @@ class FrameSender:
             if directory is None:
                 directory = self._own_folder = Path(tempfile.mkdtemp(prefix="mamba-"))
             self._socket_file = directory / f"s{os.getpid()}-{secrets.token_hex(3)}"
-            address = f"ipc://{self._socket_file}"
+            address = f"{UNIX}{self._socket_file}"
         self._link = LinkSender(address, self._data_format)
         self.endpoint = self._link.endpoint
         self.format = self._data_format.dump()
@@ -238,9 +239,9 @@ class FrameReceiver:
         """The block's frames in the ring, shape (count, height, width); valid until `release`."""
         return self.format.view(self.ring.slot(block.slot), block.count)
 
-    def release(self, block: Block) -> None:
-        """Give the block's slot back to the detector."""
-        self._link.release(block)
+    def release(self, *blocks: Block) -> None:
+        """Give the blocks' slots back to the detector."""
+        self._link.release(*blocks)
 
     def __iter__(self) -> Iterator[Block]:
         """Blocks until the end of the arm; release each. `produced` is known afterwards."""

@@ -21,9 +21,9 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from mamba.data_worker.books import Books
+from mamba.data_worker.carriers import Socket, open_socket
 from mamba.data_worker.changes import Change
 from mamba.data_worker.ledger import Account, DatasetInfo, Ledger
-from mamba.data_worker.link import Socket, open_socket
 from mamba.data_worker.meters import Progress
 from mamba.data_worker.node_table import NodeTable
 from mamba.data_worker.planning import ArmPlan

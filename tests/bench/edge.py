@@ -2,7 +2,7 @@
 
 This process copies every block into a slot of the edge's ring, as a source does; the other one touches every page of it
 and gives it back. The reference copies the same blocks into the same number of slots, and nobody reads them. Blocks
-come from 128 MiB of memory, as a detector's do, and not again and again from the processor's cache.
+come from 128 MiB of memory and go to 64 MiB, as a detector's do, and not again and again through the processor's cache.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FLOWS = {
     "edge_local_1m": (Flow((512, 1024), "uint16", 1), 2400, "≥ 0.75; CPU ≤ 1.3"),
 }
 ROUNDS = 5
-SLOTS = 8
+RING_BYTES = 64 * 2**20
 POOL_BYTES = 128 * 2**20
 PAGE_BYTES = 4096
 
@@ -55,14 +55,20 @@ def measure() -> list[dict[str, Any]]:
     return entries
 
 
+def count_slots(pool: list[NDArray[Any]]) -> int:
+    """Of a ring of `RING_BYTES`."""
+    return RING_BYTES // pool[0].nbytes
+
+
 def copy_blocks(flow: Flow, pool: list[NDArray[Any]], blocks: int) -> Sample:
     """The reference: into a ring, block by block."""
-    ring = Ring.create(slots=SLOTS, slot_bytes=pool[0].nbytes)
+    count = count_slots(pool)
+    ring = Ring.create(slots=count, slot_bytes=pool[0].nbytes)
     try:
-        slots = [np.frombuffer(ring.slot(n), flow.dtype).reshape(pool[0].shape) for n in range(SLOTS)]
+        slots = [np.frombuffer(ring.slot(n), flow.dtype).reshape(pool[0].shape) for n in range(count)]
         watch = Watch()
         for number in range(blocks):
-            np.copyto(slots[number % SLOTS], pool[number % len(pool)])
+            np.copyto(slots[number % count], pool[number % len(pool)])
         return Sample(blocks * pool[0].nbytes / watch.seconds / 1e6, watch.cpu_ms(blocks))
     finally:
         del slots
@@ -71,9 +77,10 @@ def copy_blocks(flow: Flow, pool: list[NDArray[Any]], blocks: int) -> Sample:
 
 def send_blocks(flow: Flow, pool: list[NDArray[Any]], blocks: int) -> Sample:
     """Over an edge, from the first block until the reader has given the last one back."""
+    slots = count_slots(pool)
     with tempfile.TemporaryDirectory(prefix="mb-edge-") as folder:
-        plan = EdgePlan("camera", "out", "sums", "camera", "wait", f"ipc://{folder}/e", "token", SLOTS)
-        port = Port([plan], *format_port(flow, SLOTS))
+        plan = EdgePlan("camera", "out", "sums", "camera", "wait", f"unix://{folder}/e", "token", slots)
+        port = Port([plan], *format_port(flow, slots))
         try:
             with reader(plan) as process:
                 _await_reader(port)
@@ -96,8 +103,8 @@ def _await_reader(port: Port) -> None:
 
 def _send_all(port: Port, pool: list[NDArray[Any]], blocks: int) -> None:
     poller = zmq.Poller()
-    for socket in port.sockets:
-        poller.register(socket, zmq.POLLIN)
+    for each in port.pollables:
+        poller.register(each, zmq.POLLIN)
     count = len(pool[0])
     for number in range(blocks):
         port.collect()

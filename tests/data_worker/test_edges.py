@@ -22,9 +22,9 @@ def ring() -> Iterator[Ring]:
 
 
 def connect(folder: Path, ring: Ring, policy: Policy) -> tuple[OutEdge, InEdge]:
-    plan = EdgePlan("camera", "out", "file", "camera", policy, f"ipc://{folder}/e", "token", SLOTS)
+    plan = EdgePlan("camera", "out", "file", "camera", policy, f"unix://{folder}/e", "token", SLOTS)
     out = OutEdge(plan, DataFormat((32, 64), "uint16", "ring", 1, SLOTS, ring.name))
-    inward = InEdge(f"ipc://{folder}/e", DataFormat((32, 64), "uint16", "ring", 1, SLOTS, ring.name, "token").dump())
+    inward = InEdge(f"unix://{folder}/e", DataFormat((32, 64), "uint16", "ring", 1, SLOTS, ring.name, "token").dump())
     deadline = time.monotonic() + 3
     while not out.link.connected:
         out.collect()

@@ -66,7 +66,7 @@ def test_credits_hold_the_controller(connect: Connect) -> None:
     assert not controller.send(20, make_points(20, 10, 10))
     out = np.zeros((10, 10))
     assert node.fill(out, 5.0) == (0, 10)
-    assert controller.link.socket.poll(5000)
+    assert controller.link.pollables[0].poll(5000)
     assert controller.send(20, make_points(20, 10, 10))
     assert node.fill(out, 5.0) == (10, 10)
     assert node.fill(out, 5.0) == (20, 10)
@@ -89,7 +89,7 @@ def test_what_came_before_a_fault_is_passed_on_and_then_the_fault_is_told(
     controller, node = connect(sends=10)
     controller.send(0, make_points(0, 10, 10))
     fault(controller)
-    if not controller.link.socket.closed:
+    if not controller.link.pollables[0].closed:
         controller.send(20, make_points(20, 10, 10))
     out = np.zeros((100, 10))
     assert node.fill(out, 5.0) == (0, 10)

@@ -104,7 +104,7 @@ def send_all(controller: Controller, points: int, block: int, rate: float) -> in
             lost += 0 if controller.send(first, part) else len(part)
             continue
         while not controller.send(first, part):
-            controller.link.socket.poll(100)
+            controller.link.pollables[0].poll(100)
     return lost
 
 
