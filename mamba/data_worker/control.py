@@ -93,6 +93,7 @@ class Armed:
             raise
         actions = Actions(
             recover=self._recover,
+            join=self._join,
             end_detector=end_detector,
             replace=self._replace,
             kill=_runner.kill,
@@ -136,6 +137,11 @@ class Armed:
         """Leave nothing of an arm that never began."""
         self._supervisor.withdraw()
         self._remove_folder()
+
+    @property
+    def groups(self) -> set[str]:
+        """The groups that need an actor."""
+        return set(self._plan.orders)
 
     @property
     def done(self) -> bool:
@@ -262,6 +268,12 @@ class Armed:
 
         return recover(file, account)
 
+    def _join(self, file: Path, parts: list[Path], account: Account) -> dict[str, DatasetInfo]:
+        # imported here, as above
+        from mamba.data_worker.sinks.joined import join_files
+
+        return join_files(file, parts, account)
+
     def _publish(self, progress: Progress) -> None:
         fields = asdict(progress)
         del fields["state"]
@@ -342,7 +354,7 @@ def arm(
     with _busy:
         _await_replacers()
         try:
-            _runner.start_groups(sorted({graph.group_of(node.name) for node in graph.nodes}))
+            _runner.start_groups(sorted(armed.groups))
         except MambaError:
             armed.withdraw()
             raise

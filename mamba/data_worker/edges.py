@@ -23,6 +23,7 @@ from mamba.data_worker.graph import Policy
 from mamba.data_worker.link import LinkSender, Payload, Socket
 from mamba.data_worker.nodes import Flow, Rows
 from mamba.data_worker.ring import Ring
+from mamba.data_worker.shares import WHOLE, Share
 from mamba.data_worker.stream import FrameReceiver
 
 _IN_MESSAGE_BYTES = 64 * 2**10
@@ -47,6 +48,7 @@ class EdgePlan:
         credits: how many blocks may be under way on the way from the source to here.
         needed: a file depends on the reader; without it the graph goes on when the reader is gone.
         complete: no edge from the source to here drops anything.
+        share: which rows the reader takes, where several writers share a flow.
     """
 
     origin: str
@@ -59,6 +61,11 @@ class EdgePlan:
     credits: int
     needed: bool = True
     complete: bool = True
+    share: Share = WHOLE
+
+    def __post_init__(self) -> None:
+        """From JSON it comes as a list."""
+        object.__setattr__(self, "share", Share(*self.share))
 
     @property
     def name(self) -> str:
@@ -169,7 +176,7 @@ class _Held:
 
     key: Any
     slot: int | None
-    readers: int
+    readers: int = 0
 
 
 class Port:
@@ -219,7 +226,7 @@ class Port:
 
     def forward(self, block: Block) -> list[GivenUp]:
         """Hand on a block of the detector's ring; `collect` gives it back when all readers are through."""
-        return self._offer(block, None, _Held(block, None, len(self.edges)))
+        return self._offer(block, None, _Held(block, None))
 
     def put(self, block: Block, rows: Rows, key: Any) -> list[GivenUp]:
         """Hand over rows, shape (block.count, *form.shape); `collect` gives `key` back when all readers are through."""
@@ -229,7 +236,7 @@ class Port:
             payload = np.ascontiguousarray(rows, dtype=self.form.dtype).tobytes()
         else:
             np.copyto(self._view(slot)[: block.count], rows, casting="same_kind")
-        return self._offer(self._number_block(block, slot), payload, _Held(key, slot, len(self.edges)))
+        return self._offer(self._number_block(block, slot), payload, _Held(key, slot))
 
     def reserve(self) -> tuple[int, Rows]:
         """A slot to fill in place, shape (block_frames, *form.shape); `commit` or `give_back` it."""
@@ -245,7 +252,7 @@ class Port:
     def commit(self, block: Block, slot: int, rows: Rows) -> list[GivenUp]:
         """Hand over a reserved slot that holds `rows`."""
         payload = rows[: block.count].tobytes() if self._ring is None else None
-        return self._offer(self._number_block(block, slot), payload, _Held(None, slot, len(self.edges)))
+        return self._offer(self._number_block(block, slot), payload, _Held(None, slot))
 
     def _view(self, slot: int) -> Rows:
         assert self._ring is not None
@@ -256,8 +263,10 @@ class Port:
         return replace(block, block=self._number, slot=slot, type=BlockType.POINTS)
 
     def _offer(self, block: Block, payload: Payload | None, held: _Held) -> list[GivenUp]:
+        takers = [edge for edge in self.edges if edge.plan.share.takes(block)]
+        held.readers = len(takers)
         self._held[block.block] = held
-        lost = [(edge.plan, given_up) for edge in self.edges if (given_up := edge.put(block, payload)) is not None]
+        lost = [(edge.plan, given_up) for edge in takers if (given_up := edge.put(block, payload)) is not None]
         for _, given_up in lost:
             self._let_go(given_up)
         return lost

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import graphlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -290,6 +291,28 @@ def _check(graph: Graph) -> None:
         raise _Problem(("edges",), "the edges form a cycle", "take one of them out", cycle) from None
     for at, spec in enumerate(graph.nodes):
         _check_inputs(graph, built, at, spec.name)
+        _check_writers(graph, built, at, spec)
+
+
+def name_writers(name: str, node: Node) -> tuple[str, ...]:
+    """Names of the nodes that share what comes to this one; () when it takes everything itself."""
+    count = node.writers if isinstance(node, Sink) else 1
+    return tuple(f"{name}_{number}" for number in range(1, count + 1)) if count > 1 else ()
+
+
+def _check_writers(graph: Graph, built: dict[str, Node], at: int, spec: NodeSpec) -> None:
+    names = name_writers(spec.name, built[spec.name])
+    for name in names:
+        if name in built or not re.fullmatch(_NAME, name):
+            what = (
+                f"node {spec.name!r}: its writers are called {names[0]}, {names[1]}, …: {name!r} is taken or too long"
+            )
+            raise _Problem(("nodes", at, "name"), what, "give one of them another name")
+    group = graph.group_of(spec.name)
+    others = [node.name for node in graph.nodes if node is not spec and graph.group_of(node.name) == group]
+    if names and others:
+        what = f"node {spec.name!r}: each of its writers has an actor of its own"
+        raise _Problem(("nodes", at), what, "give it no group", f"it shares the group {group!r} with {others[0]}")
 
 
 def _check_edges(graph: Graph, built: dict[str, Node]) -> None:

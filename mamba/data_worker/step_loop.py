@@ -124,8 +124,9 @@ class Input:
         return True
 
     def find_new(self, block: Block) -> list[tuple[int, int]]:
-        """Those of the block's numbers that did not come before, as (first, count); they count as seen now."""
-        new = [(first, end - first) for first, end in self._seen.gaps(block.first, block.last + 1)]
+        """Numbers of the block that are for this reader and did not come before, as (first, count); now they came."""
+        gaps = self._seen.gaps(block.first, block.last + 1)
+        new = [(first, end - first) for gap in gaps for first, end in self.plan.share.cut(*gap)]
         self._seen.add(block.first, block.count)
         return new
 
