@@ -1,9 +1,10 @@
 """Edges between the nodes of a graph: one interface, whatever carries the blocks.
 
 A *port* is one output of a node with all edges that leave it; at the reader's end stands an `InEdge` with `receive`,
-`frames` and `release`. On one host a block of frames is a descriptor: all readers look at the same slot, of the
+`frames` and `release`. On one Ray node a block of frames is a descriptor: all readers look at the same slot, of the
 detector's ring or of the node's own, and the slot is free again when all of them have released it. Small rows travel
-in the message. Credits are slots: a branch that may drop can never hold more than its share of them.
+in the message, and so does all that goes to another Ray node, over TCP. Credits are slots: a branch that may drop can
+never hold more than its share of them.
 
 A reader releases a block when everything that was made of it is safe, in the file or with the readers further on. So a
 slot of the detector stays until its frames are acknowledged, and whoever dies on the way finds them again.
@@ -68,6 +69,11 @@ class EdgePlan:
         object.__setattr__(self, "share", Share(*self.share))
 
     @property
+    def remote(self) -> bool:
+        """The reader has no shared memory with the origin: blocks travel in messages, over TCP."""
+        return self.endpoint.startswith("tcp:")
+
+    @property
     def name(self) -> str:
         """For people."""
         return f"{self.origin} → {self.to}"
@@ -92,7 +98,10 @@ class OutEdge:
     def __init__(self, plan: EdgePlan, form: DataFormat) -> None:
         self.plan = plan
         self.sent = self.given_up = 0
-        self.link = LinkSender(plan.endpoint, replace(form, token=plan.token), resends=plan.policy == "wait")
+        told = replace(form, token=plan.token)
+        if plan.remote:
+            told = replace(told, transport="zmq", ring="")
+        self.link = LinkSender(plan.endpoint, told, resends=plan.policy == "wait")
         self._share = {"wait": form.slots, "drop": max(1, form.slots // 4), "latest": 1}[plan.policy]
         self._waiting: tuple[Block, Payload | None] | None = None
         self._end: End | None = None
@@ -187,10 +196,13 @@ class Port:
         form: what it carries.
         ring: where rows are put before they leave; None: they travel in messages, or `form` names the detector's ring
             and the blocks' slots are that ring's.
+        forwards: the detector's ring, as it is here.
     """
 
-    def __init__(self, plans: Iterable[EdgePlan], form: DataFormat, ring: Ring | None = None) -> None:
-        self.form, self._ring = form, ring
+    def __init__(
+        self, plans: Iterable[EdgePlan], form: DataFormat, ring: Ring | None = None, forwards: Ring | None = None
+    ) -> None:
+        self.form, self._ring, self._slots = form, ring, ring or forwards
         self.edges = [OutEdge(plan, form) for plan in plans]
         self._forwards = form.transport == "ring" and ring is None
         self._free = deque(range(form.slots))
@@ -266,10 +278,19 @@ class Port:
         takers = [edge for edge in self.edges if edge.plan.share.takes(block)]
         held.readers = len(takers)
         self._held[block.block] = held
-        lost = [(edge.plan, given_up) for edge in takers if (given_up := edge.put(block, payload)) is not None]
+        lost = []
+        for edge in takers:
+            given_up = edge.put(block, self._take_out(block) if edge.plan.remote and payload is None else payload)
+            if given_up is not None:
+                lost.append((edge.plan, given_up))
         for _, given_up in lost:
             self._let_go(given_up)
         return lost
+
+    def _take_out(self, block: Block) -> memoryview:
+        """The bytes of a block in its slot, which stays as it is until the block is released."""
+        assert self._slots is not None
+        return self._slots.slot(block.slot)[: block.count * self.form.frame_bytes]
 
     def _let_go(self, block: Block) -> None:
         held = self._held[block.block]

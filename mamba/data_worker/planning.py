@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mamba.data_worker.edges import EdgePlan
@@ -15,6 +17,8 @@ from mamba.data_worker.shares import WHOLE, Joined, Share, expand_writers, name_
 from mamba.data_worker.sinks.layout import lay_out
 from mamba.errors import DataError
 
+_ANYWHERE: Mapping[str, str] = MappingProxyType({})
+_FREE_PORT = "tcp://127.0.0.1:*"
 _CREDITS = 8
 """Blocks that a source of ours, which has no detector's ring, may have under way."""
 
@@ -43,6 +47,7 @@ class ArmPlan:
         remembers: nodes that begin anew when their actor is replaced.
         orders: by group, in the order in which their ends of edges must be made.
         control: endpoint of the supervisor.
+        places: by group, the Ray node that its actor has to run on.
     """
 
     graph: Graph
@@ -57,6 +62,7 @@ class ArmPlan:
     remembers: frozenset[str]
     orders: dict[str, dict[str, Any]]
     control: str
+    places: Mapping[str, str]
 
     def nodes_of(self, group: str) -> set[str]:
         """The nodes that live in a group's actor."""
@@ -66,13 +72,25 @@ class ArmPlan:
         """Some file depends on it."""
         return bool(self.downstream[node])
 
+    def share_memory(self, node: str, other: str) -> bool:
+        """Two nodes live on one Ray node, as far as is known."""
+        return self.places.get(self.groups[node]) == self.places.get(self.groups[other])
+
     @property
     def shares(self) -> dict[str, Share]:
         """Of the nodes that get some of each flow."""
         return {writer: share for joined in self.joined.values() for writer, share in joined.shares.items()}
 
 
-def plan_arm(graph: Graph, job: Job, detectors: dict[str, Detector], folder: Path, *, prefix: str = "") -> ArmPlan:
+def plan_arm(
+    graph: Graph,
+    job: Job,
+    detectors: dict[str, Detector],
+    folder: Path,
+    *,
+    prefix: str = "",
+    places: Mapping[str, str] = _ANYWHERE,
+) -> ArmPlan:
     """Plan one arm.
 
     Args:
@@ -81,6 +99,7 @@ def plan_arm(graph: Graph, job: Job, detectors: dict[str, Detector], folder: Pat
         detectors: by name of the stream source that takes them.
         folder: for sockets, 0700.
         prefix: of the sockets' names, so that those of an earlier plan of this arm are not taken.
+        places: see `ArmPlan`; edges between two of them go over TCP.
 
     Raises:
         GraphInvalid: a node cannot work on what it would get.
@@ -112,6 +131,7 @@ def plan_arm(graph: Graph, job: Job, detectors: dict[str, Detector], folder: Pat
         remembers=frozenset(name for name, node in nodes.items() if node.remembers),
         orders={},
         control=f"ipc://{folder}/c",
+        places=places,
     )
     credits_ = _find_credits(graph, forms)
     edges = _plan_edges(plan, flows, credits_, f"ipc://{folder}/{prefix}e")
@@ -201,7 +221,7 @@ def _plan_edges(
                     to=edge.to,
                     input=edge.input,
                     policy=edge.policy,
-                    endpoint=f"{endpoint}{number}",
+                    endpoint=f"{endpoint}{number}" if plan.share_memory(edge.node, name) else _FREE_PORT,
                     token=secrets.token_hex(16),
                     credits=max(1, credits_[edge.node] // share.of),
                     needed=plan.needs(edge.to),

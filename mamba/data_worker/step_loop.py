@@ -159,6 +159,12 @@ class StepLoop(NodeLoop):
         self._watched: tuple[int, tuple[InEdge, ...]] = (0, ())
         self._poller = self.make_poller()
 
+    def learn(self, endpoints: dict[str, str]) -> None:
+        """Where origins on other Ray nodes are."""
+        for each in self._inputs.values():
+            if each.plan.token in endpoints:
+                each.plan = replace(each.plan, endpoint=endpoints[each.plan.token])
+
     def connect(self) -> None:
         """Connect to the origins of all inputs, or begin to look for those that are being replaced at this moment."""
         for each in self._inputs.values():
