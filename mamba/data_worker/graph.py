@@ -21,7 +21,9 @@ from __future__ import annotations
 import graphlib
 import json
 import re
+from collections import defaultdict
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -102,18 +104,30 @@ class Graph(_Model):
         Raises:
             GraphInvalid: no such node; names the nearest.
         """
-        for node in self.nodes:
-            if node.name == name:
-                return node
-        raise _Problem(("edges",), f"no node {name!r}", find_nearest(name, [n.name for n in self.nodes]))
+        if name not in self._nodes:
+            raise _Problem(("edges",), f"no node {name!r}", find_nearest(name, list(self._nodes)))
+        return self._nodes[name]
+
+    @cached_property
+    def _nodes(self) -> dict[str, NodeSpec]:
+        return {node.name: node for node in self.nodes}
+
+    @cached_property
+    def _edges(self) -> tuple[dict[str, list[EdgeSpec]], dict[str, list[EdgeSpec]]]:
+        into: dict[str, list[EdgeSpec]] = defaultdict(list)
+        out: dict[str, list[EdgeSpec]] = defaultdict(list)
+        for edge in self.edges:
+            into[edge.to].append(edge)
+            out[edge.node].append(edge)
+        return into, out
 
     def inputs_of(self, name: str) -> list[EdgeSpec]:
         """Edges into a node."""
-        return [edge for edge in self.edges if edge.to == name]
+        return self._edges[0].get(name, [])
 
     def outputs_of(self, name: str) -> list[EdgeSpec]:
         """Edges out of a node."""
-        return [edge for edge in self.edges if edge.node == name]
+        return self._edges[1].get(name, [])
 
     def group_of(self, name: str) -> str:
         """Which actor a node lives in."""
@@ -302,6 +316,8 @@ def name_writers(name: str, node: Node) -> tuple[str, ...]:
 
 def _check_writers(graph: Graph, built: dict[str, Node], at: int, spec: NodeSpec) -> None:
     names = name_writers(spec.name, built[spec.name])
+    if not names:
+        return
     for name in names:
         if name in built or not re.fullmatch(_NAME, name):
             what = (
@@ -310,7 +326,7 @@ def _check_writers(graph: Graph, built: dict[str, Node], at: int, spec: NodeSpec
             raise _Problem(("nodes", at, "name"), what, "give one of them another name")
     group = graph.group_of(spec.name)
     others = [node.name for node in graph.nodes if node is not spec and graph.group_of(node.name) == group]
-    if names and others:
+    if others:
         what = f"node {spec.name!r}: each of its writers has an actor of its own"
         raise _Problem(("nodes", at), what, "give it no group", f"it shares the group {group!r} with {others[0]}")
 

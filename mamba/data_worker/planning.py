@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -66,7 +68,14 @@ class ArmPlan:
 
     def nodes_of(self, group: str) -> set[str]:
         """The nodes that live in a group's actor."""
-        return {node for node, its in self.groups.items() if its == group}
+        return set(self._members.get(group, ()))
+
+    @cached_property
+    def _members(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = defaultdict(list)
+        for node, group in self.groups.items():
+            found[group].append(node)
+        return found
 
     def needs(self, node: str) -> bool:
         """Some file depends on it."""
