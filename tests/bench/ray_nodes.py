@@ -17,17 +17,16 @@ from typing import Any
 import numpy as np
 
 from mamba.data_worker.control import Detector, arm
-from mamba.data_worker.graph import Graph, parse_graph
 from tests.bench.edge import FLOWS, POOL_BYTES, send_blocks
 from tests.bench.measuring import Sample, Watch, make_entry, take_turns
 from tests.support.frame_feeder import Feeder
+from tests.support.modules import make_modules
 from tests.support.ray_nodes import adding_nodes
 
 SHAPE = (64, 64)
 BLOCKS = 800
 ROUNDS = 4
 SIZES = (1, 2, 4)
-_PIXEL = {"name": "pixel", "x": 0, "y": 0, "width": 1, "height": 1}
 
 
 def measure() -> list[dict[str, Any]]:
@@ -47,26 +46,6 @@ def measure() -> list[dict[str, Any]]:
         for n in SIZES[1:]
     ]
     return [*entries, measure_tcp()]
-
-
-def make_modules(count: int) -> Graph:
-    """So many detectors, each with its sums and its file."""
-    nodes, edges = [], []
-    for at in range(count):
-        camera, sums, file = f"camera{at}", f"sums{at}", f"file{at}"
-        nodes += [
-            {"name": camera, "kind": "stream"},
-            {"name": sums, "kind": "region_sums", "parameters": {"regions": [_PIXEL]}},
-            {"name": file, "kind": "hdf5"},
-        ]
-        edges += [(camera, sums), (camera, file), (sums, file)]
-    return parse_graph(
-        {
-            "name": "modules",
-            "nodes": [{**node, "group": f"module{at // 3}"} for at, node in enumerate(nodes)],
-            "edges": [{"from": origin, "to": to} for origin, to in edges],
-        }
-    )
 
 
 def run(nodes: list[str], folder: Path) -> Sample:

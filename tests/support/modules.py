@@ -1,0 +1,27 @@
+"""The graph of a detector of many modules: each with a stream, its sums and its file, in an actor of its own."""
+
+from __future__ import annotations
+
+from mamba.data_worker.graph import Graph, parse_graph
+
+_PIXEL = {"name": "pixel", "x": 0, "y": 0, "width": 1, "height": 1}
+
+
+def make_modules(count: int) -> Graph:
+    """So many detectors, each with its sums and its file."""
+    nodes, edges = [], []
+    for at in range(count):
+        camera, sums, file = f"camera{at}", f"sums{at}", f"file{at}"
+        nodes += [
+            {"name": camera, "kind": "stream"},
+            {"name": sums, "kind": "region_sums", "parameters": {"regions": [_PIXEL]}},
+            {"name": file, "kind": "hdf5"},
+        ]
+        edges += [(camera, sums), (camera, file), (sums, file)]
+    return parse_graph(
+        {
+            "name": "modules",
+            "nodes": [{**node, "group": f"module{at // 3}"} for at, node in enumerate(nodes)],
+            "edges": [{"from": origin, "to": to} for origin, to in edges],
+        }
+    )
