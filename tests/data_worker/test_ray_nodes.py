@@ -19,7 +19,7 @@ def nodes(ray_once: None) -> Iterator[list[str]]:
         yield found
 
 
-@pytest.mark.parametrize("transport", ["ring", "zmq"])
+@pytest.mark.parametrize("transport", ["ring", pytest.param("zmq", marks=pytest.mark.soak)])
 def test_every_frame_arrives_over_tcp_also_after_deaths(start: Start, nodes: list[str], transport: str) -> None:
     places = dict(zip(GROUPS, nodes, strict=True))
     _, armed = start(make_three_actors(), frames=1500, shape=SHAPE, period_s=0.004, places=places, transport=transport)

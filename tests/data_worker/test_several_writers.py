@@ -9,12 +9,14 @@ from typing import Any
 
 import h5py
 import numpy as np
+import psutil
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mamba.cli import cli
+from mamba.data_worker import control
 from mamba.data_worker.frame import Block
 from mamba.data_worker.graph import parse_graph, plan_flows
 from mamba.data_worker.ledger import Ledger
@@ -23,12 +25,12 @@ from mamba.data_worker.shares import Share, list_writer_files
 from mamba.data_worker.sinks.joined import find_runs
 from mamba.data_worker.sinks.recovery import recover_file
 from mamba.data_worker.sinks.verification import verify_file
-from mamba.errors import DataError, GraphInvalid
+from mamba.errors import DataError, DiskFull, GraphInvalid, NodeFailed
 from tests.data_worker.conftest import Start
-from tests.data_worker.test_run import check_file
+from tests.data_worker.test_run import check_file, pid_of
 from tests.support.dying_console import SHAPE, DyingConsole, make_graph
 from tests.support.frame_feeder import Feeder, make_frame
-from tests.support.graph_killer import Killer
+from tests.support.graph_killer import Killer, wait_for
 
 
 @given(st.integers(1, 5), st.integers(1, 12), st.integers(1, 7), st.integers(0, 90), st.integers(1, 40))
@@ -129,6 +131,37 @@ def test_killed_writers_are_replaced_and_the_joint_file_is_whole(start: Start) -
     assert killer.kills == 4
     assert (ledger.produced, ledger.written, ledger.missing, ledger.duplicates) == (1200, 1200, (), 0)
     check_shared(ledger, 3)
+
+
+def test_one_writer_s_full_disk_ends_the_run_and_the_joint_file_has_what_is_safe(start: Start, tmp_path: Path) -> None:
+    _, armed = start(make_graph(), frames=12, shape=SHAPE, file=tmp_path / "before.h5")
+    armed.wait(20)
+    psutil.Process(pid_of("file_2")).rlimit(psutil.RLIMIT_FSIZE, (3 * 2**20, 3 * 2**20))
+    _, armed = start(make_graph(), frames=1200, shape=SHAPE)
+    with pytest.raises(DiskFull, match=r"raw_writer2.h5: no room for the next frames"):
+        armed.wait(20)
+    assert armed.ledger is not None
+    assert 0 < armed.ledger.written < 1200
+    check_shared(armed.ledger, 3)
+    control._runner.kill("file_2")  # it would keep the limit
+
+
+@pytest.mark.soak
+def test_all_of_ray_killed_leaves_a_joint_file_with_what_was_acknowledged(start: Start, tmp_path: Path) -> None:
+    _, armed = start(make_graph(), frames=100_000, shape=SHAPE, period_s=0.004)
+    assert Killer(armed).await_written(100)
+    for process in psutil.Process().children(recursive=True):
+        line = " ".join(process.cmdline())
+        if any(word in line for word in ("raylet", "gcs_server", "ray::", "default_worker")):
+            process.kill()
+    with pytest.raises(NodeFailed, match="its actor died"):
+        armed.wait(20)
+    assert armed.ledger is not None
+    assert armed.ledger.written >= 100
+    check_shared(armed.ledger, 3)
+    wait_for(lambda: not control._runner.running, "Ray's end was not noticed")
+    _, armed = start(make_graph(), frames=12, shape=SHAPE, file=tmp_path / "next.h5")  # sweeps what the dead left
+    assert armed.wait(20).written == 12
 
 
 @pytest.mark.soak
