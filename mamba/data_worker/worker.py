@@ -155,7 +155,7 @@ class _MeterReader(threading.Thread):
                 memory_bytes=memory.rss - memory.shared,
             )
             reporter.take(0.0)
-        reporter.close()
+        reporter.close(delivers=False)  # the supervisor may have left already, and would be waited for
 
     def end(self) -> None:
         """Stop; returns when it has."""
