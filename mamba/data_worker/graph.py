@@ -314,6 +314,12 @@ def name_writers(name: str, node: Node) -> tuple[str, ...]:
     return tuple(f"{name}_{number}" for number in range(1, count + 1)) if count > 1 else ()
 
 
+def describe_kind(spec: NodeSpec) -> str:
+    """`hdf5`, or `hdf5 × 3` where three share what comes in; for people."""
+    writers = name_writers(spec.name, build_node(spec))
+    return f"{spec.kind} × {len(writers)}" if writers else spec.kind
+
+
 def _check_writers(graph: Graph, built: dict[str, Node], at: int, spec: NodeSpec) -> None:
     names = name_writers(spec.name, built[spec.name])
     if not names:

@@ -302,6 +302,7 @@ def test_a_check_says_which_actors_there_will_be(tmp_path: Path) -> None:
     file.write_text(make_graph().dump_yaml())
     result = CliRunner().invoke(cli, ["mdw", "validate", str(file)])
     assert "4 nodes, 5 edges, 4 actors (file_1, file_2, file_3, intake)" in result.output
+    assert "│ hdf5 × 3 │" in CliRunner().invoke(cli, ["mdw", "show", str(file)]).output
 
 
 def test_a_shared_file_is_not_read_while_it_is_written() -> None:

@@ -115,6 +115,7 @@ def _make(file: h5py.File, sources: _Sources, account: Account | None) -> None:
         _show_group(file, layout, sources, shown)
     _copy(first, file, shown)
     mdw = file[MDW]
+    mdw["checksums"].attrs.update(first[f"{MDW}/checksums"].attrs)
     del mdw["layout"]
     mdw["layout"] = dump_layout([replace(each, split=dict.fromkeys(each.images, 0)) for each in layouts])
     mdw.pop("parts", None)
