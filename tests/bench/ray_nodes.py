@@ -5,6 +5,7 @@ its own. The graph of four has four of each, one supervisor, one ledger with fou
 block of each module is compared with that of one module. All of them share two cores here, so rates say nothing.
 
 What goes from host to host goes over TCP: an edge with the pixels in the message, against the one in shared memory.
+`python -m tests.bench.ray_nodes` (not in `make bench`) puts each stream on another Ray node than what reads it.
 """
 
 from __future__ import annotations
@@ -48,8 +49,14 @@ def measure() -> list[dict[str, Any]]:
     return [*entries, measure_tcp()]
 
 
-def run(nodes: list[str], folder: Path) -> Sample:
-    """A module on each node: microseconds of CPU for each block of each."""
+def run(nodes: list[str], folder: Path, *, apart: bool = False) -> Sample:
+    """A module on each node: microseconds of CPU for each block of each.
+
+    `apart`: the stream of each is on the node before, and every block goes over TCP.
+    """
+    places = {f"module{at}": node for at, node in enumerate(nodes)}
+    if apart:
+        places |= {f"intake{at}": nodes[at - 1] for at in range(len(nodes))}
     with ExitStack() as stack:
         feeders = [
             stack.enter_context(Feeder(frames=BLOCKS, shape=SHAPE, block_frames=1, slots=32, prepared=True))
@@ -58,14 +65,14 @@ def run(nodes: list[str], folder: Path) -> Sample:
         others = {f"camera{at}": Detector(each.endpoint, each.format) for at, each in enumerate(feeders) if at}
         first = feeders[0]
         armed = arm(
-            make_modules(len(nodes)),
+            make_modules(len(nodes), apart=apart),
             endpoint=first.endpoint,
             data_format=first.format,
             arm_id=1,
             frames=BLOCKS,
             file=folder / "frames.h5",
             others=others,
-            places={f"module{at}": node for at, node in enumerate(nodes)},
+            places=places,
         )
         watch = Watch()
         for feeder in feeders:
@@ -91,3 +98,15 @@ def measure_tcp() -> dict[str, Any]:
     }
     samples = take_turns(ROUNDS, jobs)
     return make_entry("edge_tcp_1m", samples["tcp"], unit="MB/s", bar="", reference=samples["shared"])
+
+
+def main() -> None:
+    """Streams and readers on one node, in two actors; and each pair on two nodes, over TCP."""
+    with adding_nodes(SIZES[-1] - 1) as nodes, tempfile.TemporaryDirectory(prefix="mamba-bench-") as folder:
+        jobs = {str(n): lambda n=n: run(nodes[:n], Path(folder), apart=True) for n in SIZES}  # type: ignore[misc]
+        for n, found in take_turns(2, jobs).items():
+            print(f"{n} Ray nodes, streams apart: {[round(sample.value) for sample in found]} µs CPU/block")
+
+
+if __name__ == "__main__":
+    main()
