@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mamba.data_worker.edges import EdgePlan
 from mamba.data_worker.graph import EdgeSpec, Graph
 from mamba.data_worker.planning import ArmPlan, Detector, plan_arm
 from mamba.errors import GraphInvalid
@@ -56,7 +57,7 @@ def plan_change(
     Raises:
         GraphInvalid: it touches what a file depends on, or an actor that has to stay; names what.
     """
-    new = plan_arm(graph, plan.job, detectors, folder, prefix=f"g{generation}")
+    new = plan_arm(graph, plan.job, detectors, folder, prefix=f"g{generation}", places=plan.places)
     _refuse_files(plan, new)
     stays = _find_what_stays(plan, new)
     _refuse_groups(plan, new, stays)
@@ -66,6 +67,7 @@ def plan_change(
         for node in sorted(stays)
         if (edges := [edge for edge in _node_order(new, node)["outs"] if edge["to"] in added])
     }
+    _refuse_ports(graph, attach)
     detach = {
         node: gone
         for node in sorted(stays)
@@ -82,6 +84,15 @@ def plan_change(
         orders[name] = {**order, "group": name}
         groups |= dict.fromkeys(new.nodes_of(group), name)
     return Change(replace(new, groups=groups, orders=orders), removed, added, detach, attach)
+
+
+def _refuse_ports(graph: Graph, attach: dict[str, list[dict[str, Any]]]) -> None:
+    for edges in attach.values():
+        for edge in [each for each in edges if EdgePlan(**each).remote]:
+            raise GraphInvalid(
+                f"graph {graph.name}: cannot change now: {edge['origin']} → {edge['to']} would go to another Ray node",
+                remedy="place it on the node of its origin",
+            )
 
 
 def _rewire(order: dict[str, Any], removed: frozenset[str], attach: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:

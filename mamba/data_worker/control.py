@@ -77,7 +77,12 @@ class Armed:
     """A graph that runs, or ran; made by `arm`."""
 
     def __init__(
-        self, graph: Graph, job: Job, detectors: dict[str, Detector], end_detector: Callable[[], int | None]
+        self,
+        graph: Graph,
+        job: Job,
+        detectors: dict[str, Detector],
+        end_detector: Callable[[], int | None],
+        places: dict[str, str],
     ) -> None:
         self._changing = threading.Lock()
         self._detectors, self._generation = detectors, 0
@@ -88,12 +93,13 @@ class Armed:
         self._console.start()
         self.graph, self.job = graph, replace(job, console=self._console.endpoint)
         try:
-            self._plan = plan_arm(graph, self.job, detectors, self._folder)
+            self._plan = plan_arm(graph, self.job, detectors, self._folder, places=places)
         except MambaError:
             self._remove_folder()
             raise
         actions = Actions(
             recover=self._recover,
+            join=self._join,
             end_detector=end_detector,
             replace=self._replace,
             kill=_runner.kill,
@@ -110,19 +116,21 @@ class Armed:
             MambaError: what a node could not do; nothing is left of the arm.
         """
         prepared: list[str] = []
+        endpoints: dict[str, str] = {}
         try:
             for group, order in self._plan.orders.items():
-                _prepare(group, order)
+                endpoints |= _prepare(group, order)
                 prepared.append(group)
         except MambaError:
             for group in prepared:
                 _runner.call(group, "discard")
             self.withdraw()
             raise
+        _note_endpoints(self._plan.orders, endpoints)
         self._supervisor.start()
         try:
             for group in self._plan.orders:
-                _runner.call(group, "start")
+                _runner.call(group, "start", json.dumps(endpoints))
         except NodeFailed:
             self._supervisor.abort("not started")
             self._supervisor.done.wait(_ABORT_S)
@@ -137,6 +145,11 @@ class Armed:
         """Leave nothing of an arm that never began."""
         self._supervisor.withdraw()
         self._remove_folder()
+
+    @property
+    def groups(self) -> set[str]:
+        """The groups that need an actor."""
+        return set(self._plan.orders)
 
     @property
     def done(self) -> bool:
@@ -209,7 +222,7 @@ class Armed:
             change = plan_change(self._plan, graph, self._detectors, self._folder, generation=self._generation)
             groups = sorted({change.plan.groups[node] for node in change.added})
             try:
-                _runner.start_groups([*self._plan.orders, *groups])
+                _runner.start_groups([*self._plan.orders, *groups], self._plan.places)
                 for group in groups:
                     _prepare(group, change.plan.orders[group])
             except MambaError:
@@ -263,6 +276,12 @@ class Armed:
 
         return recover(file, account)
 
+    def _join(self, file: Path, parts: list[Path], account: Account) -> dict[str, DatasetInfo]:
+        # imported here, as above
+        from mamba.data_worker.sinks.joined import join_files
+
+        return join_files(file, parts, account)
+
     def _publish(self, progress: Progress) -> None:
         fields = asdict(progress)
         del fields["state"]
@@ -313,6 +332,7 @@ def arm(
     metadata: dict[str, Any] | None = None,
     end_detector: Callable[[], int | None] = lambda: None,
     others: dict[str, Detector] | None = None,
+    places: dict[str, str] | None = None,
 ) -> Armed:
     """Make a graph ready for a detector that is armed; returns when every node is.
 
@@ -328,6 +348,8 @@ def arm(
         end_detector: called from another thread when the graph failed: ends the detector and returns how many frames it
             had produced, so that the ledger names those that no node ever saw; None where it cannot be asked.
         others: further detectors, by the name of the stream source that takes them; `endpoint` is the first's.
+        places: by group, the id of the Ray node that its actor has to run on; all of them on this host. Edges between
+            two of them go over TCP on loopback.
 
     Raises:
         GraphInvalid: the graph does not fit what the camera sends.
@@ -339,11 +361,11 @@ def arm(
     detectors = dict(others or {})
     if endpoint:
         detectors[_find_stream(graph)] = Detector(endpoint, data_format)
-    armed = Armed(graph, job, detectors, end_detector)
+    armed = Armed(graph, job, detectors, end_detector, places or {})
     with _busy:
         _await_replacers()
         try:
-            _runner.start_groups(sorted({graph.group_of(node.name) for node in graph.nodes}))
+            _runner.start_groups(sorted(armed.groups), places)
         except MambaError:
             armed.withdraw()
             raise
@@ -367,10 +389,21 @@ def shutdown_ray() -> None:
         _runner.shutdown()
 
 
-def _prepare(group: str, order: dict[str, Any]) -> None:
+def _prepare(group: str, order: dict[str, Any]) -> dict[str, str]:
+    """Returns the endpoints that its edges over TCP have got, by token."""
     answer = _runner.call(group, "prepare", json.dumps(order))
     if answer["err"]:
         raise load_error(answer)
+    endpoints: dict[str, str] = answer["endpoints"]
+    return endpoints
+
+
+def _note_endpoints(orders: dict[str, dict[str, Any]], endpoints: dict[str, str]) -> None:
+    """Whoever takes a dead actor's place serves, and looks, where that one did."""
+    for order in orders.values():
+        for node in order["nodes"]:
+            for edge in [*node["ins"], *node["outs"]]:
+                edge["endpoint"] = endpoints.get(edge["token"], edge["endpoint"])
 
 
 def _await_socket(edges: list[dict[str, Any]]) -> None:

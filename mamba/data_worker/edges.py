@@ -1,9 +1,10 @@
 """Edges between the nodes of a graph: one interface, whatever carries the blocks.
 
 A *port* is one output of a node with all edges that leave it; at the reader's end stands an `InEdge` with `receive`,
-`frames` and `release`. On one host a block of frames is a descriptor: all readers look at the same slot, of the
+`frames` and `release`. On one Ray node a block of frames is a descriptor: all readers look at the same slot, of the
 detector's ring or of the node's own, and the slot is free again when all of them have released it. Small rows travel
-in the message. Credits are slots: a branch that may drop can never hold more than its share of them.
+in the message, and so does all that goes to another Ray node, over TCP. Credits are slots: a branch that may drop can
+never hold more than its share of them.
 
 A reader releases a block when everything that was made of it is safe, in the file or with the readers further on. So a
 slot of the detector stays until its frames are acknowledged, and whoever dies on the way finds them again.
@@ -24,6 +25,7 @@ from mamba.data_worker.graph import Policy
 from mamba.data_worker.link import LinkSender
 from mamba.data_worker.nodes import Flow, Rows
 from mamba.data_worker.ring import Ring
+from mamba.data_worker.shares import WHOLE, Share
 from mamba.data_worker.stream import FrameReceiver
 
 _IN_MESSAGE_BYTES = 64 * 2**10
@@ -48,6 +50,7 @@ class EdgePlan:
         credits: how many blocks may be under way on the way from the source to here.
         needed: a file depends on the reader; without it the graph goes on when the reader is gone.
         complete: no edge from the source to here drops anything.
+        share: which rows the reader takes, where several writers share a flow.
     """
 
     origin: str
@@ -60,6 +63,16 @@ class EdgePlan:
     credits: int
     needed: bool = True
     complete: bool = True
+    share: Share = WHOLE
+
+    def __post_init__(self) -> None:
+        """From JSON it comes as a list."""
+        object.__setattr__(self, "share", Share(*self.share))
+
+    @property
+    def remote(self) -> bool:
+        """The reader has no shared memory with the origin: blocks travel in messages, over TCP."""
+        return self.endpoint.startswith("tcp:")
 
     @property
     def name(self) -> str:
@@ -86,7 +99,10 @@ class OutEdge:
     def __init__(self, plan: EdgePlan, form: DataFormat) -> None:
         self.plan = plan
         self.sent = self.given_up = 0
-        self.link = LinkSender(plan.endpoint, replace(form, token=plan.token), resends=plan.policy == "wait")
+        told = replace(form, token=plan.token)
+        if plan.remote:
+            told = replace(told, transport="zmq", ring="")
+        self.link = LinkSender(plan.endpoint, told, resends=plan.policy == "wait")
         self._share = {"wait": form.slots, "drop": max(1, form.slots // 4), "latest": 1}[plan.policy]
         self._waiting: tuple[Block, Payload | None] | None = None
         self._end: End | None = None
@@ -170,7 +186,7 @@ class _Held:
 
     key: Any
     slot: int | None
-    readers: int
+    readers: int = 0
 
 
 class Port:
@@ -181,10 +197,13 @@ class Port:
         form: what it carries.
         ring: where rows are put before they leave; None: they travel in messages, or `form` names the detector's ring
             and the blocks' slots are that ring's.
+        forwards: the detector's ring, as it is here.
     """
 
-    def __init__(self, plans: Iterable[EdgePlan], form: DataFormat, ring: Ring | None = None) -> None:
-        self.form, self._ring = form, ring
+    def __init__(
+        self, plans: Iterable[EdgePlan], form: DataFormat, ring: Ring | None = None, forwards: Ring | None = None
+    ) -> None:
+        self.form, self._ring, self._slots = form, ring, ring or forwards
         self.edges = [OutEdge(plan, form) for plan in plans]
         self._forwards = form.transport == "ring" and ring is None
         self._free = deque(range(form.slots))
@@ -220,7 +239,7 @@ class Port:
 
     def forward(self, block: Block) -> list[GivenUp]:
         """Hand on a block of the detector's ring; `collect` gives it back when all readers are through."""
-        return self._offer(block, None, _Held(block, None, len(self.edges)))
+        return self._offer(block, None, _Held(block, None))
 
     def put(self, block: Block, rows: Rows, key: Any) -> list[GivenUp]:
         """Hand over rows, shape (block.count, *form.shape); `collect` gives `key` back when all readers are through."""
@@ -230,7 +249,7 @@ class Port:
             payload = np.ascontiguousarray(rows, dtype=self.form.dtype).tobytes()
         else:
             np.copyto(self._view(slot)[: block.count], rows, casting="same_kind")
-        return self._offer(self._number_block(block, slot), payload, _Held(key, slot, len(self.edges)))
+        return self._offer(self._number_block(block, slot), payload, _Held(key, slot))
 
     def reserve(self) -> tuple[int, Rows]:
         """A slot to fill in place, shape (block_frames, *form.shape); `commit` or `give_back` it."""
@@ -246,7 +265,7 @@ class Port:
     def commit(self, block: Block, slot: int, rows: Rows) -> list[GivenUp]:
         """Hand over a reserved slot that holds `rows`."""
         payload = rows[: block.count].tobytes() if self._ring is None else None
-        return self._offer(self._number_block(block, slot), payload, _Held(None, slot, len(self.edges)))
+        return self._offer(self._number_block(block, slot), payload, _Held(None, slot))
 
     def _view(self, slot: int) -> Rows:
         assert self._ring is not None
@@ -257,11 +276,22 @@ class Port:
         return block._replace(block=self._number, slot=slot, type=BlockType.POINTS)
 
     def _offer(self, block: Block, payload: Payload | None, held: _Held) -> list[GivenUp]:
+        takers = [edge for edge in self.edges if edge.plan.share.takes(block)]
+        held.readers = len(takers)
         self._held[block.block] = held
-        lost = [(edge.plan, given_up) for edge in self.edges if (given_up := edge.put(block, payload)) is not None]
+        lost = []
+        for edge in takers:
+            given_up = edge.put(block, self._take_out(block) if edge.plan.remote and payload is None else payload)
+            if given_up is not None:
+                lost.append((edge.plan, given_up))
         for _, given_up in lost:
             self._let_go(given_up)
         return lost
+
+    def _take_out(self, block: Block) -> memoryview:
+        """The bytes of a block in its slot, which stays as it is until the block is released."""
+        assert self._slots is not None
+        return self._slots.slot(block.slot)[: block.count * self.form.frame_bytes]
 
     def _let_go(self, block: Block) -> None:
         held = self._held[block.block]

@@ -20,7 +20,10 @@ from __future__ import annotations
 
 import graphlib
 import json
+import re
+from collections import defaultdict
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -101,18 +104,30 @@ class Graph(_Model):
         Raises:
             GraphInvalid: no such node; names the nearest.
         """
-        for node in self.nodes:
-            if node.name == name:
-                return node
-        raise _Problem(("edges",), f"no node {name!r}", find_nearest(name, [n.name for n in self.nodes]))
+        if name not in self._nodes:
+            raise _Problem(("edges",), f"no node {name!r}", find_nearest(name, list(self._nodes)))
+        return self._nodes[name]
+
+    @cached_property
+    def _nodes(self) -> dict[str, NodeSpec]:
+        return {node.name: node for node in self.nodes}
+
+    @cached_property
+    def _edges(self) -> tuple[dict[str, list[EdgeSpec]], dict[str, list[EdgeSpec]]]:
+        into: dict[str, list[EdgeSpec]] = defaultdict(list)
+        out: dict[str, list[EdgeSpec]] = defaultdict(list)
+        for edge in self.edges:
+            into[edge.to].append(edge)
+            out[edge.node].append(edge)
+        return into, out
 
     def inputs_of(self, name: str) -> list[EdgeSpec]:
         """Edges into a node."""
-        return [edge for edge in self.edges if edge.to == name]
+        return self._edges[0].get(name, [])
 
     def outputs_of(self, name: str) -> list[EdgeSpec]:
         """Edges out of a node."""
-        return [edge for edge in self.edges if edge.node == name]
+        return self._edges[1].get(name, [])
 
     def group_of(self, name: str) -> str:
         """Which actor a node lives in."""
@@ -290,6 +305,36 @@ def _check(graph: Graph) -> None:
         raise _Problem(("edges",), "the edges form a cycle", "take one of them out", cycle) from None
     for at, spec in enumerate(graph.nodes):
         _check_inputs(graph, built, at, spec.name)
+        _check_writers(graph, built, at, spec)
+
+
+def name_writers(name: str, node: Node) -> tuple[str, ...]:
+    """Names of the nodes that share what comes to this one; () when it takes everything itself."""
+    count = node.writers if isinstance(node, Sink) else 1
+    return tuple(f"{name}_{number}" for number in range(1, count + 1)) if count > 1 else ()
+
+
+def describe_kind(spec: NodeSpec) -> str:
+    """`hdf5`, or `hdf5 × 3` where three share what comes in; for people."""
+    writers = name_writers(spec.name, build_node(spec))
+    return f"{spec.kind} × {len(writers)}" if writers else spec.kind
+
+
+def _check_writers(graph: Graph, built: dict[str, Node], at: int, spec: NodeSpec) -> None:
+    names = name_writers(spec.name, built[spec.name])
+    if not names:
+        return
+    for name in names:
+        if name in built or not re.fullmatch(_NAME, name):
+            what = (
+                f"node {spec.name!r}: its writers are called {names[0]}, {names[1]}, …: {name!r} is taken or too long"
+            )
+            raise _Problem(("nodes", at, "name"), what, "give one of them another name")
+    group = graph.group_of(spec.name)
+    others = [node.name for node in graph.nodes if node is not spec and graph.group_of(node.name) == group]
+    if others:
+        what = f"node {spec.name!r}: each of its writers has an actor of its own"
+        raise _Problem(("nodes", at), what, "give it no group", f"it shares the group {group!r} with {others[0]}")
 
 
 def _check_edges(graph: Graph, built: dict[str, Node]) -> None:

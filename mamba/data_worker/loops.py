@@ -78,6 +78,9 @@ class NodeLoop(threading.Thread, ABC):
         self._guard(lambda: self.finish(self._account))
         self.close()
 
+    def learn(self, endpoints: dict[str, str]) -> None:
+        """Take in where origins are whose endpoint was not known before, by token; called before it starts."""
+
     def read_meter(self) -> dict[str, Any]:
         """The meter as plain data, with its edges; from any thread."""
         meter = asdict(self.meter)

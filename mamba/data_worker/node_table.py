@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from typing import Any
 
 from mamba.data_worker.meters import NodeProgress
@@ -104,15 +104,17 @@ class NodeTable:
 
     def read(self) -> tuple[NodeProgress, ...]:
         """All nodes, in the graph's order."""
-        return tuple(self._read(name) for name in self._plan.groups)
+        dropped = Counter[str]()
+        for edge, counts in self.edges.items():
+            dropped[edge.rpartition(" → ")[2]] += counts["dropped"]
+        return tuple(self._read(name, dropped[name]) for name in self._plan.groups)
 
-    def _read(self, name: str) -> NodeProgress:
+    def _read(self, name: str, dropped: int) -> NodeProgress:
         meter, group = self._meters.get(name, {}), self._plan.groups[name]
         actor = self._actors.get(group, {})
         past = self._past[name]
         span = past[-1][0] - past[0][0] if len(past) > 1 else 0.0
         made = meter.get("last_time", 0.0)
-        into = [counts for edge, counts in self.edges.items() if edge.endswith(f" → {name}")]
         return NodeProgress(
             name=name,
             kind=self._plan.graph.node(name).kind,
@@ -123,7 +125,7 @@ class NodeTable:
             bytes_per_s=(past[-1][2] - past[0][2]) / span if span else 0.0,
             queued=meter.get("queued", 0),
             credits=meter.get("credits", 0),
-            dropped=sum(counts["dropped"] for counts in into),
+            dropped=dropped,
             lag_s=max(0.0, time.time() - made) if made and self._states[name] == "running" else 0.0,
             cpu_percent=actor.get("cpu_percent", 0.0),
             memory_bytes=actor.get("memory_bytes", 0),

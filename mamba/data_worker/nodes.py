@@ -247,6 +247,11 @@ class Sink(Node):
     keeps: ClassVar[bool] = True
     files: tuple[Path, ...] = ()
 
+    @property
+    def writers(self) -> int:
+        """How many nodes it stands for, which share what comes in; each gets a file of its own, and `writers` 1."""
+        return 1
+
     def locate(self, job: Job) -> Path:
         """Where its file will be; asked before anything starts, and given back as `job.file` of `open`.
 

@@ -64,12 +64,12 @@ class Reporter:
             return [{"typ": "stop", "reason": "the console is gone"}, {"typ": "finish", "account": None}]
         return commands
 
-    def close(self) -> None:
-        """Close after what was sent is delivered; idempotent."""
+    def close(self, *, delivers: bool = True) -> None:
+        """Close, when it `delivers` after what was sent has arrived, or a second; idempotent."""
         if not self.socket.closed:
             self.socket.disable_monitor()
             self.monitor.close(0)
-            self.socket.close()
+            self.socket.close(None if delivers else 0)
             self._context.term()
 
 

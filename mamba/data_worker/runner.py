@@ -15,6 +15,7 @@ import shutil
 import sys
 import tempfile
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
@@ -55,6 +56,7 @@ class Runner:
         self._folder: Path | None = None
         self._owner: Lock | None = None
         self._actors: dict[str, Any] = {}
+        self._places: dict[str, str] = {}
         self._processes: dict[str, psutil.Process] = {}
         self._parts: list[psutil.Process] = []
         self._ended = threading.Event()
@@ -65,28 +67,50 @@ class Runner:
         """Ray was started and not shut down."""
         return self._folder is not None
 
-    def start_groups(self, groups: list[str]) -> None:
+    def start_groups(self, groups: list[str], places: Mapping[str, str] | None = None) -> None:
         """See that an actor lives for each group; those of groups no longer used end.
 
+        Args:
+            groups: by name.
+            places: ids of the Ray nodes on which some of them have to run.
+
         Raises:
-            DataError: Ray is not installed, or does not start.
+            DataError: Ray is not installed, or does not start; it has no such node.
             NodeFailed: an actor does not start.
         """
         with self._lock:
             self._start_ray()
             import ray
 
-            for group in [g for g in self._actors if g not in groups]:
+            self._check_places(places or {})
+            before, self._places = self._places, dict(places or {})
+            moved = {g for g in self._actors if before.get(g) != self._places.get(g)}
+            for group in [g for g in self._actors if g not in groups or g in moved]:
                 ray.kill(self._actors.pop(group))
             for group in groups:
                 if group in self._actors and not self._is_alive(group):
                     del self._actors[group]
             made = [group for group in groups if group not in self._actors]
-            actor = ray.remote(num_cpus=0, max_restarts=0)(GroupWorker)
             for group in made:
-                self._actors[group] = actor.remote()
+                self._actors[group] = self._make_actor(group)
             for group in made:
                 self._identify(group)
+
+    def list_nodes(self) -> list[str]:
+        """Ids of the Ray nodes that live."""
+        import ray
+
+        return [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+
+    def _check_places(self, places: Mapping[str, str]) -> None:
+        known = self.list_nodes() if places else []
+        for group, place in places.items():
+            if place not in known:
+                raise DataError(
+                    f"group {group}: there is no Ray node {place!r}",
+                    seen=f"{len(known)} nodes",
+                    remedy=f"name one of them, such as {known[0]}",
+                )
 
     def restart(self, group: str) -> None:
         """End a group's actor, if it still lives, and start another; several groups at once take no longer than one.
@@ -94,8 +118,6 @@ class Runner:
         Raises:
             NodeFailed: Ray is gone, or the new actor does not start.
         """
-        import ray
-
         self.kill(group)
         with self._lock:
             if not self.running or self.find_dead_parts():
@@ -103,8 +125,16 @@ class Runner:
                     f"group {group}: its actor died, and Ray with it",
                     remedy="look at the memory and at the kernel's log; acquire again, it starts anew",
                 )
-            self._actors[group] = ray.remote(num_cpus=0, max_restarts=0)(GroupWorker).remote()
+            self._actors[group] = self._make_actor(group)
         self._identify(group)
+
+    def _make_actor(self, group: str) -> Any:
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        place = self._places.get(group)
+        where = NodeAffinitySchedulingStrategy(place, soft=False) if place else "DEFAULT"
+        return ray.remote(num_cpus=0, max_restarts=0, scheduling_strategy=where)(GroupWorker).remote()
 
     def _identify(self, group: str) -> None:
         pid = self.call(group, "identify", timeout_s=_START_S)["pid"]

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from mamba.data_worker.edge_flows import EdgeFlow, describe_flow
-from mamba.data_worker.graph import Graph
+from mamba.data_worker.graph import Graph, NodeSpec, describe_kind
 from mamba.data_worker.layout import Layout, Route, lay_out
 
 _UP, _DOWN, _LEFT, _RIGHT = 1, 2, 4, 8
@@ -28,8 +28,7 @@ def sketch(graph: Graph, flows: Sequence[EdgeFlow] | None = None) -> str:
         _draw_route(canvas, layout, route, lefts, widths)
     for name, (layer, row) in layout.nodes.items():
         node = graph.node(name)
-        kind = f"{node.kind} · {node.group}" if node.group else node.kind
-        canvas.box(lefts[layer], _find_line(row), widths[layer], name, kind)
+        canvas.box(lefts[layer], _find_line(row), widths[layer], name, _describe(node))
     lines = [f"{graph.name}: {len(graph.nodes)} nodes, {len(graph.edges)} edges", "", *canvas.lines(), ""]
     known = {(each.edge.origin, each.edge.to): describe_flow(each.flow) for each in flows or ()}
     for edge in graph.edges:
@@ -41,6 +40,10 @@ def sketch(graph: Graph, flows: Sequence[EdgeFlow] | None = None) -> str:
     return "\n".join(lines).rstrip()
 
 
+def _describe(node: NodeSpec) -> str:
+    return f"{describe_kind(node)} · {node.group}" if node.group else describe_kind(node)
+
+
 def _find_line(row: float) -> int:
     return round(row * _ROW_LINES)
 
@@ -50,7 +53,7 @@ def _place_layers(graph: Graph, layout: Layout) -> tuple[list[int], list[int]]:
     lefts, widths, left = [], [], 0
     for layer in range(layout.layers):
         nodes = [graph.node(name) for name, (at, _) in layout.nodes.items() if at == layer]
-        texts = [text for node in nodes for text in (node.name, f"{node.kind} · {node.group}".rstrip(" ·"))]
+        texts = [text for node in nodes for text in (node.name, _describe(node))]
         lefts.append(left)
         widths.append(max(len(text) for text in texts) + 4)
         left += widths[-1] + 4 + 2 * len(_list_tracks(layout, layer))

@@ -8,7 +8,7 @@ origin that is killed comes back and sends again what was not released; numbers 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -124,8 +124,9 @@ class Input:
         return True
 
     def find_new(self, block: Block) -> list[tuple[int, int]]:
-        """Those of the block's numbers that did not come before, as (first, count); they count as seen now."""
-        new = [(first, end - first) for first, end in self._seen.gaps(block.first, block.last + 1)]
+        """Numbers of the block that are for this reader and did not come before, as (first, count); now they came."""
+        gaps = self._seen.gaps(block.first, block.last + 1)
+        new = [(first, end - first) for gap in gaps for first, end in self.plan.share.cut(*gap)]
         self._seen.add(block.first, block.count)
         return new
 
@@ -158,6 +159,12 @@ class StepLoop(NodeLoop):
         self._flushed = self._came = time.monotonic()
         self._watched: tuple[int, tuple[InEdge, ...]] = (0, ())
         self._poller = self.make_poller()
+
+    def learn(self, endpoints: dict[str, str]) -> None:
+        """Where origins on other Ray nodes are."""
+        for each in self._inputs.values():
+            if each.plan.token in endpoints:
+                each.plan = replace(each.plan, endpoint=endpoints[each.plan.token])
 
     def connect(self) -> None:
         """Connect to the origins of all inputs, or begin to look for those that are being replaced at this moment."""

@@ -39,6 +39,7 @@ _DRAIN_WITHIN_S = 15.0
 _PROGRESS_EVERY_S = 0.2
 
 Recover = Callable[[Path, Account], dict[str, DatasetInfo]]
+Join = Callable[[Path, list[Path], Account], dict[str, DatasetInfo]]
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Actions:
 
     Attributes:
         recover: finishes the file of a dead writer.
+        join: makes the file that shows what several writers wrote.
         end_detector: after a failure, ends the detector and says how many frames it had produced; None: not known.
         replace: ends a group's actor, if it still lives, and starts another that resumes; called in a thread.
         kill: ends a group's actor at once.
@@ -56,6 +58,7 @@ class Actions:
     """
 
     recover: Recover
+    join: Join
     end_detector: Callable[[], int | None]
     replace: Callable[[str], None]
     kill: Callable[[str], None]
@@ -357,7 +360,8 @@ class Supervisor(threading.Thread):
             # a dead source says nothing of the frames that were sent and that it never saw
             self._books.declare(self._do.end_detector() or 0)
         accounts = self._books.settle(reason=self._reason, notes=self._notes, edges=self._table.edges)
-        self._finish_nodes(accounts)
+        self._finish_nodes(self._books.share(accounts))
+        self._join_files(accounts)
         self.ledger = self._books.make_ledger(accounts, self._datasets)
         self._show("done")
 
@@ -375,6 +379,14 @@ class Supervisor(threading.Thread):
         for sink in set(self._plan.sinks) & self._dead:
             try:
                 self._datasets[sink] = self._do.recover(self._plan.files[sink], accounts[sink])
+            except MambaError as error:
+                self.failure = self.failure or error
+
+    def _join_files(self, accounts: dict[str, Account]) -> None:
+        for name, joined in self._plan.joined.items():
+            try:
+                parts = [self._plan.files[writer] for writer in joined.shares]
+                self._datasets[name] = self._do.join(joined.file, parts, accounts[name])
             except MambaError as error:
                 self.failure = self.failure or error
 

@@ -50,11 +50,14 @@ class GroupWorker:
             self._discard()
             return json.dumps({"err": error.code, **dump_error(error)})
         self._meters = _MeterReader(order, self._loops)
-        return json.dumps({"err": ""})
+        edges = [edge for loop in self._loops for port in loop.ports.values() for edge in port.edges]
+        return json.dumps({"err": "", "endpoints": {e.plan.token: e.link.endpoint for e in edges if e.plan.remote}})
 
-    def start(self) -> str:
-        """Let the nodes run."""
+    def start(self, text: str = "{}") -> str:
+        """Let the nodes run; `text`: by token, the endpoints that edges over TCP have got."""
+        endpoints = json.loads(text)
         for loop in self._loops:
+            loop.learn(endpoints)
             loop.start()
         assert self._meters is not None
         self._meters.start()
@@ -105,7 +108,7 @@ def _make_loop(plan: dict[str, Any], order: dict[str, Any]) -> NodeLoop:
     _guard(node, lambda: node.plan(inputs))
     if plan["detector"] is not None:
         receiver = FrameReceiver(plan["detector"]["endpoint"], plan["detector"]["data_format"])
-        port = Port(outs, receiver.format)
+        port = Port(outs, receiver.format, forwards=receiver.ring)
         return StreamLoop(node, _report(node, order), port, job.arm, receiver, resumes=job.resume)
     _guard(node, lambda: node.open(job, inputs))
     ports: dict[str, Port] = {}
@@ -169,7 +172,7 @@ class _MeterReader(threading.Thread):
                 memory_bytes=memory.rss - memory.shared,
             )
             reporter.take(0.0)
-        reporter.close()
+        reporter.close(delivers=False)  # the supervisor may have left already, and would be waited for
 
     def end(self) -> None:
         """Stop; returns when it has."""

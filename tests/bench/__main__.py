@@ -31,6 +31,8 @@ PARTS = {
     "lossless": ("lossless_60s",),
     "cold_start": ("cold_start",),
     "scaling": ("scaling_4_nodes", "scaling_8_nodes"),
+    "ray_nodes": ("scaling_ray_2", "scaling_ray_4", "edge_tcp_1m"),
+    "supervising": ("supervisor_message", "supervisor_status"),
 }
 """The parts, and their entries where a part has several or is called otherwise."""
 FIELDS = ("name", "value", "unit", "reference", "ratio", "samples", "bar", "cpu_ms", "cpu_ratio", "load")

@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,14 +75,14 @@ def copy_blocks(flow: Flow, pool: list[NDArray[Any]], blocks: int) -> Sample:
         ring.close()
 
 
-def send_blocks(flow: Flow, pool: list[NDArray[Any]], blocks: int) -> Sample:
-    """Over an edge, from the first block until the reader has given the last one back."""
+def send_blocks(flow: Flow, pool: list[NDArray[Any]], blocks: int, endpoint: str = "") -> Sample:
+    """Over an edge, from the first block until the reader has given the last one back; `endpoint`: over TCP."""
     slots = count_slots(pool)
     with tempfile.TemporaryDirectory(prefix="mb-edge-") as folder:
-        plan = EdgePlan("camera", "out", "sums", "camera", "wait", f"unix://{folder}/e", "token", slots)
+        plan = EdgePlan("camera", "out", "sums", "camera", "wait", endpoint or f"unix://{folder}/e", "token", slots)
         port = Port([plan], *format_port(flow, slots))
         try:
-            with reader(plan) as process:
+            with reader(replace(plan, endpoint=port.edges[0].link.endpoint)) as process:
                 _await_reader(port)
                 watch = Watch()
                 _send_all(port, pool, blocks)

@@ -24,16 +24,16 @@ class Sample:
     cpu_ms: float = 0.0
 
 
-def read_cpu_s() -> float:
-    """CPU that this process and everything it started and not yet waited for have taken so far, in seconds."""
-    total = 0.0
+def read_cpu_s() -> dict[psutil.Process, float]:
+    """CPU that this process and everything it started and not yet waited for have taken so far, each, in seconds."""
+    found = {}
     for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
         try:
             times = process.cpu_times()
         except psutil.NoSuchProcess:
             continue
-        total += times.user + times.system
-    return total
+        found[process] = times.user + times.system
+    return found
 
 
 class Watch:
@@ -48,8 +48,8 @@ class Watch:
         return time.monotonic() - self._at
 
     def cpu_ms(self, count: int) -> float:
-        """For each of `count`."""
-        return (read_cpu_s() - self._cpu_s) * 1000 / count
+        """For each of `count`; of who ended meanwhile, such as an actor of the round before, nothing counts."""
+        return sum(now - self._cpu_s.get(process, 0.0) for process, now in read_cpu_s().items()) * 1000 / count
 
 
 def take_turns(rounds: int, jobs: dict[str, Callable[[], Sample]]) -> dict[str, list[Sample]]:

@@ -94,6 +94,7 @@ def start(ray_once: None, tmp_path: Path) -> Iterator[Start]:
             *,
             file: Path | None = None,
             end_detector: Callable[[], int | None] = lambda: None,
+            places: dict[str, str] | None = None,
             **feed: Any,
         ) -> tuple[Feeder, Armed]:
             feeder = stack.enter_context(Feeder(**feed))
@@ -107,6 +108,7 @@ def start(ray_once: None, tmp_path: Path) -> Iterator[Start]:
                 device="D.camera",
                 metadata={"sample": "copper"},
                 end_detector=end_detector,
+                places=places,
             )
             stack.callback(armed.close)
             feeder.start()

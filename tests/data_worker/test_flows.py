@@ -8,6 +8,8 @@ import pytest
 
 from mamba.data_worker.nodes import Axis, Flow, Item, Job
 from mamba.data_worker.sinks.hdf5 import Hdf5Parameters, Hdf5Sink
+from mamba.data_worker.sinks.joined import join_files
+from mamba.data_worker.sinks.layout import is_image
 from mamba.data_worker.sinks.verification import verify_file
 from mamba.errors import DataError, GraphInvalid
 from mamba.scans.nexus.check import validate_file
@@ -38,8 +40,10 @@ INPUTS = {
 }
 
 
-def write_file(path: Path, inputs: dict[str, Flow], *, skip: str = "", **parameters: object) -> dict[str, np.ndarray]:
-    """Eight frame numbers of each flow of random numbers; returns them."""
+def write_file(
+    path: Path, inputs: dict[str, Flow], *, skip: str = "", firsts: tuple[int, ...] = (0, 4), **parameters: object
+) -> dict[str, np.ndarray]:
+    """Eight frame numbers of each flow of random numbers, or the four behind each of `firsts`; returns all of them."""
     rng = np.random.default_rng(1)
     sink = Hdf5Sink("file", Hdf5Parameters.model_validate({"spare_mib": 1, **parameters}))
     sink.plan(inputs)
@@ -47,12 +51,12 @@ def write_file(path: Path, inputs: dict[str, Flow], *, skip: str = "", **paramet
     sent = {}
     for name, flow in inputs.items():
         sent[name] = (rng.random((8 // flow.every, *flow.shape)) * 1000).astype(flow.dtype)
-    for first in (0, 4):
+    for first in firsts:
         for name, flow in inputs.items():
             rows = sent[name][first // flow.every : (first + 4) // flow.every]
             if name != skip or first == 0:
                 sink.process(Item(first // flow.every, {name: rows}))
-    assert sink.flush() == [(0, 8)]
+    assert sum(count for _, count in sink.flush()) == 4 * len(firsts)
     kept = sink.close(ACCOUNT)
     assert set(inputs) - {next(iter(inputs))} <= set(kept)
     return sent
@@ -155,6 +159,31 @@ def test_a_technique_s_file_keeps_its_definition(tmp_path: Path, technique: str)
         for name in set(inputs) - {"camera"}:
             np.testing.assert_array_equal(file[f"entry/data/{name}"], sent[name])
     assert not any(checked.bad for checked in verify_file(path))
+
+
+@pytest.mark.parametrize("technique", [*TECHNIQUES, "any flows"])
+def test_what_two_wrote_is_joined_with_its_definition(tmp_path: Path, technique: str) -> None:
+    inputs, fields = TECHNIQUES.get(technique, (INPUTS, {}))
+    path, parts = tmp_path / "a.h5", [tmp_path / "a_writer1.h5", tmp_path / "a_writer2.h5"]
+    definition = technique.split()[0] if technique in TECHNIQUES else "NXdata"
+    for part, first in zip(parts, (4, 0), strict=True):
+        sent = write_file(part, inputs, firsts=(first,), definition=definition, fields=fields)
+    kept = join_files(path, parts, ACCOUNT)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.h5", "a_writer1.h5", "a_writer2.h5"]
+    with h5py.File(path) as file:
+        assert file["entry"].get("definition", np.array(b"NXdata"))[()].decode() == definition
+        images = [name for name, info in kept.items() if file[info.path].is_virtual]
+        assert len(images) == sum(is_image(flow) for flow in inputs.values())
+        for name, info in kept.items():
+            if not name.startswith("frame_number"):
+                np.testing.assert_array_equal(file[info.path], sent[next(iter(inputs)) if name == "frames" else name])
+            assert info.file == path
+    # as of a split file
+    assert all("size is inconsistent with the signal shape" in error for error in validate_file(path).errors)
+    assert not any(checked.bad for checked in verify_file(path))
+    with pytest.raises(DataError, match=r"a\.h5: exists"):
+        join_files(path, parts, ACCOUNT)
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_a_definition_s_fields_are_checked_before_anything_starts() -> None:

@@ -41,8 +41,11 @@ def validate(*, file: Path, shape: Sequence[str], dtype: str, rate: float) -> in
     With --shape also what every node would get: arrays of which shape and type, and how many MB/s at --rate. The first
     mistake is named with its line, and the exit code is 1.
     """
+    from mamba.data_worker.shares import expand_writers
+
     graph, flows = _load(file, shape, dtype, rate)
-    actors = {graph.group_of(node.name) for node in graph.nodes}
+    running, _ = expand_writers(graph)
+    actors = {running.group_of(node.name) for node in running.nodes}
     click.echo(
         f"{graph.name}: valid; {len(graph.nodes)} nodes, {len(graph.edges)} edges, {len(actors)} actors"
         f" ({', '.join(sorted(actors))})"

@@ -69,6 +69,10 @@ class Hdf5Parameters(NodeParameters):
         0.0, ge=0, description="split frames into files of this size before packing; 0: no limit",
         json_schema_extra={"units": "GiB"},
     )  # fmt: skip
+    writers: int = Field(
+        1, ge=1, le=64,
+        description="nodes that share what comes in, block by block; each has an actor and a file of its own",
+    )  # fmt: skip
     definition: Definition = Field("NXdata", description="NeXus application definition that the file keeps")
     fields: dict[str, str | float | bool] = Field(
         {}, description="the definition's fields: the name of a flow, flow.column, or a value"
@@ -91,6 +95,11 @@ class Hdf5Sink(Sink):
         assert isinstance(self.parameters, Hdf5Parameters)
         return self.parameters
 
+    @property
+    def writers(self) -> int:
+        """How many nodes it stands for."""
+        return self.settings.writers
+
     def plan(self, inputs: dict[str, Flow]) -> None:
         """Any flows, with names that leave the file unambiguous."""
         for name, flow in inputs.items():
@@ -104,6 +113,11 @@ class Hdf5Sink(Sink):
         if self.settings.access == "swmr" and (self.settings.frames_per_file or self.settings.gib_per_file):
             raise GraphInvalid(
                 f"node {self.name!r}: a split file is not read while it is written", remedy="access: plain"
+            )
+        if self.settings.access == "swmr" and self.settings.writers > 1:
+            raise GraphInvalid(
+                f"node {self.name!r}: what several writers share is not read while it is written",
+                remedy="access: plain",
             )
         if self.settings.access == "swmr" and self.settings.survives == "power":
             raise GraphInvalid(

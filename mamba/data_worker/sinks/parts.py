@@ -209,14 +209,11 @@ def show_parts(file: h5py.File, path: Path, group: GroupLayout) -> None:
         parts = list_parts(path, name)
         for number, part in enumerate(parts):
             first, end = number * rows, min(count, (number + 1) * rows)
-            file_name, dataset = (
-                part.name.replace("%", "%%"),
-                f"{DATA}/{name}".replace("%", "%%"),
-            )  # HDF5 counts with %b
-            layout[first:end] = h5py.VirtualSource(file_name, dataset, (end - first, *old.shape[1:]))
+            names = escape_source(part.name), escape_source(f"{DATA}/{name}")
+            layout[first:end] = h5py.VirtualSource(*names, (end - first, *old.shape[1:]))
         attributes = dict(old.attrs)
         del file[f"{group.path}/{name}"]
-        made = file.create_virtual_dataset(f"{group.path}/{name}", layout, fillvalue=_choose_fill(old.dtype))
+        made = file.create_virtual_dataset(f"{group.path}/{name}", layout, fillvalue=choose_fill(old.dtype))
         made.attrs.update(attributes)
         for link in (f"entry/{name}/{name}", *(["entry/instrument/detector/data"] if name == FRAMES else [])):
             if link in file:
@@ -225,7 +222,13 @@ def show_parts(file: h5py.File, path: Path, group: GroupLayout) -> None:
         _list_parts(file, [part.name for part in parts])
 
 
-def _choose_fill(dtype: np.dtype[Any]) -> Any:
+def escape_source(name: str) -> str:
+    """A name for a virtual dataset: HDF5 counts with %b."""
+    return name.replace("%", "%%")
+
+
+def choose_fill(dtype: np.dtype[Any]) -> Any:
+    """What a frame reads as that never came."""
     return dtype.type(np.nan if dtype.kind in "fc" else 0)
 
 

@@ -10,11 +10,13 @@ from typing import Any
 import h5py
 
 from mamba.data_worker.ledger import DatasetInfo, RangeSet
+from mamba.data_worker.shares import list_writer_files
 from mamba.data_worker.sinks.account import MDW, describe_datasets, write_account
 from mamba.data_worker.sinks.columns import digest_rows
 from mamba.data_worker.sinks.commits import find_commit
 from mamba.data_worker.sinks.container import Access, Container
 from mamba.data_worker.sinks.definitions import write_definition
+from mamba.data_worker.sinks.joined import guess_account, join_files
 from mamba.data_worker.sinks.layout import DATA, NUMBER, GroupLayout, load_layout
 from mamba.data_worker.sinks.parts import cut_parts, show_parts
 from mamba.errors import DataError
@@ -99,11 +101,18 @@ def finish_file(path: Path, account: dict[str, Any]) -> dict[str, DatasetInfo]:
 def recover_file(path: Path) -> Holding:
     """Mend the file of a dead writer whose ledger nobody has any more; a file that was closed stays as it is.
 
-    Its account says that every number up to the highest existed.
+    Its account says that every number up to the highest existed. With the name of the file that would have shown what
+    several writers wrote: mend theirs, and make it.
 
     Raises:
         DataError: it is not there, holds nothing, cannot be opened, or its writer lives.
     """
+    if not path.is_file() and path.parent.is_dir() and (parts := list_writer_files(path)):
+        for part in parts:
+            recover_file(part)
+        join_files(path, parts)
+        with h5py.File(path, "r", locking=False) as file:
+            return _describe(file, path, mended=True)
     if not path.is_file():
         raise DataError(f"{path}: not there", remedy="name the raw file that the writer left")
     if find_commit(path) is None and _is_closed(path):
@@ -113,7 +122,8 @@ def recover_file(path: Path) -> Holding:
     groups = _read_layout(container)
     trim_groups(container.h5, groups)
     _cut_parts(container.h5, path, groups)
-    write_end(container.h5, path, _guess_account(container.h5, groups[0]))
+    numbers = container.h5[f"{DATA}/{NUMBER}"][:]
+    write_end(container.h5, path, guess_account(numbers, groups[0].every))
     holding = _describe(container.h5, path, mended=True)
     container.close()
     return holding
@@ -149,18 +159,6 @@ def _read_layout(container: Container) -> list[GroupLayout]:
         raise DataError(
             f"{container.path}: holds nothing", seen="its writer died before the first frame, or it is not a raw file"
         ) from None
-
-
-def _guess_account(file: h5py.File, group: GroupLayout) -> dict[str, Any]:
-    numbers = _list_numbers(file, group)
-    gaps = [[first, end - 1, "file", "not in the file"] for first, end in numbers.gaps(0, numbers.end)]
-    return {
-        "produced": numbers.end,
-        "written": len(numbers),
-        "missing": gaps,
-        "duplicates": 0,
-        "reason": "recovered: its writer died",
-    }
 
 
 def _list_numbers(file: h5py.File, group: GroupLayout) -> RangeSet:
