@@ -13,7 +13,6 @@ Ray starts with the first `arm` and ends with `shutdown_ray`.
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 import threading
 import time
@@ -40,6 +39,7 @@ from mamba.data_worker.sinks.feedback import FeedbackSink
 from mamba.data_worker.sources.stream import StreamSource
 from mamba.data_worker.supervisor import Actions, Supervisor
 from mamba.errors import DataError, GraphInvalid, MambaError, NodeFailed
+from mamba.orphans import ARM_PREFIX, OwnedFolder
 from mamba.wire.notices import publish
 
 __all__ = [
@@ -87,7 +87,8 @@ class Armed:
         self._changing = threading.Lock()
         self._detectors, self._generation = detectors, 0
         self._over = False
-        self._folder = _make_folder()
+        self._owned = _make_folder()
+        self._folder = self._owned.path
         takers = {**feedback.takers(), **previews.takers(), "document": publish_document}
         self._console = ConsoleReceiver(self._folder, takers)
         self._console.start()
@@ -317,7 +318,7 @@ class Armed:
         for spec in self.graph.nodes:
             if issubclass(find_kind(spec.kind), FeedbackSink):
                 feedback[spec.name].end()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._owned.remove()
 
 
 def arm(
@@ -427,8 +428,6 @@ def _await_finish(group: str) -> bool:
         return False
 
 
-def _make_folder() -> Path:
+def _make_folder() -> OwnedFolder:
     base = read_environment().runtime_dir / "mdw"
-    return Path(
-        tempfile.mkdtemp(prefix="mamba-mdw-" if not base.is_dir() else "m", dir=base if base.is_dir() else None)
-    )
+    return OwnedFolder("m", base) if base.is_dir() else OwnedFolder(ARM_PREFIX, Path(tempfile.gettempdir()))

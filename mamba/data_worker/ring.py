@@ -10,17 +10,15 @@ Which slot is free is not the ring's business: releases travel back over the str
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import mmap
 import os
 import secrets
-from pathlib import Path
 
 from mamba.errors import DataError, StreamBroken
+from mamba.orphans import RING_PREFIX as PREFIX
+from mamba.orphans import SHARED, sweep_rings
 
-SHARED = Path("/dev/shm")  # noqa: S108  # not a temporary folder: the kernel's shared memory, files are 0600
-PREFIX = "mamba-"
 LARGEST_SLOT_BYTES = 8 * 2**20
 """Blocks above this size no longer fit the processor's caches; a single frame may still be larger."""
 
@@ -109,25 +107,3 @@ class Ring:
         except BufferError:
             # Somebody still looks at a frame: the pages go when that array does.
             return
-
-
-def sweep_rings() -> list[str]:
-    """Remove this user's rings whose creator is dead; returns their names."""
-    swept = []
-    for file in SHARED.glob(f"{PREFIX}*"):
-        try:
-            if file.stat().st_uid != os.getuid():
-                continue
-            fd = os.open(file, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            continue  # its creator was faster
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            file.unlink()
-            swept.append(file.name)
-        except OSError as error:
-            if error.errno not in (errno.EWOULDBLOCK, errno.ENOENT):
-                raise
-        finally:
-            os.close(fd)
-    return swept

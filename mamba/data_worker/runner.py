@@ -11,23 +11,19 @@ import json
 import logging
 import os
 import secrets
-import shutil
 import sys
-import tempfile
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, ClassVar
 
 import psutil
 
-from mamba.data_worker.ring import sweep_rings
+from mamba.config import read_environment
 from mamba.data_worker.worker import GroupWorker
-from mamba.errors import AlreadyRunning, DataError, NodeFailed
-from mamba.runtime import Lock
+from mamba.errors import DataError, NodeFailed
+from mamba.orphans import RAY_PARENT, RAY_PREFIX, OwnedFolder, end_users, sweep_folders, sweep_rings
 
-_PREFIX = "mamba-ray-"
 _STORE_BYTES = 80 * 2**20  # Ray's smallest
 _START_S = 40.0  # less than the minute after which a process of a dead Ray is ended by it
 _WATCH_S = 1.0
@@ -52,9 +48,9 @@ class Runner:
     """Ray was imported here, with the settings above."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._folder: Path | None = None
-        self._owner: Lock | None = None
+        self._lock = threading.RLock()  # Ray's beginning and end, which take seconds
+        self._actors_lock = threading.Lock()  # who asks Ray for an actor or to end one, and what is known of them
+        self._folder: OwnedFolder | None = None
         self._actors: dict[str, Any] = {}
         self._places: dict[str, str] = {}
         self._processes: dict[str, psutil.Process] = {}
@@ -83,16 +79,16 @@ class Runner:
             import ray
 
             self._check_places(places or {})
-            before, self._places = self._places, dict(places or {})
-            moved = {g for g in self._actors if before.get(g) != self._places.get(g)}
-            for group in [g for g in self._actors if g not in groups or g in moved]:
-                ray.kill(self._actors.pop(group))
-            for group in groups:
-                if group in self._actors and not self._is_alive(group):
-                    del self._actors[group]
-            made = [group for group in groups if group not in self._actors]
-            for group in made:
-                self._actors[group] = self._make_actor(group)
+            with self._actors_lock:
+                before, self._places = self._places, dict(places or {})
+                moved = {g for g in self._actors if before.get(g) != self._places.get(g)}
+                for group in [g for g in self._actors if g not in groups or g in moved]:
+                    ray.kill(self._actors.pop(group))
+            dead = [group for group in groups if group in self._actors and not self._is_alive(group)]
+            with self._actors_lock:
+                made = [group for group in groups if group in dead or group not in self._actors]
+                for group in made:
+                    self._make_actor(group)
             for group in made:
                 self._identify(group)
 
@@ -119,22 +115,23 @@ class Runner:
             NodeFailed: Ray is gone, or the new actor does not start.
         """
         self.kill(group)
-        with self._lock:
-            if not self.running or self.find_dead_parts():
-                raise NodeFailed(
-                    f"group {group}: its actor died, and Ray with it",
-                    remedy="look at the memory and at the kernel's log; acquire again, it starts anew",
-                )
-            self._actors[group] = self._make_actor(group)
+        with self._actors_lock:
+            self._make_actor(group)
         self._identify(group)
 
-    def _make_actor(self, group: str) -> Any:
+    def _make_actor(self, group: str) -> None:
+        if not self.running or self._ended.is_set() or self.find_dead_parts():
+            raise NodeFailed(
+                f"group {group}: its actor died, and Ray with it",
+                remedy="look at the memory and at the kernel's log; acquire again, it starts anew",
+            )
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         place = self._places.get(group)
         where = NodeAffinitySchedulingStrategy(place, soft=False) if place else "DEFAULT"
-        return ray.remote(num_cpus=0, max_restarts=0, scheduling_strategy=where)(GroupWorker).remote()
+        actor = ray.remote(num_cpus=0, max_restarts=0, scheduling_strategy=where)(GroupWorker)
+        self._actors[group] = actor.remote()
 
     def _identify(self, group: str) -> None:
         pid = self.call(group, "identify", timeout_s=_START_S)["pid"]
@@ -152,6 +149,8 @@ class Runner:
         return True
 
     def _start_ray(self) -> None:
+        if self.running and self.find_dead_parts():
+            self._leave()
         if self.running:
             return
         if "ray" in sys.modules and not Runner._imported:
@@ -160,10 +159,9 @@ class Runner:
                 seen="it reads its settings once, when it is imported",
                 remedy="start a fresh console, and arm a graph before anything imports ray",
             )
-        _sweep_folders()
-        self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir="/tmp"))  # 0700; sockets need a short path
-        self._owner = Lock(self._folder / "owner.lock")
-        token = self._folder / "token"
+        sweep_folders(read_environment().runtime_dir / "mdw")
+        self._folder = OwnedFolder(RAY_PREFIX, RAY_PARENT)
+        token = self._folder.path / "token"
         token.touch(mode=0o600)
         token.write_text(_TOKEN)
         # They stay in the environment: Ray reads some once for ever, and its processes inherit the others.
@@ -184,7 +182,7 @@ class Runner:
                 object_store_memory=_STORE_BYTES,
                 log_to_driver=False,
                 configure_logging=False,
-                _temp_dir=str(self._folder),
+                _temp_dir=str(self._folder.path),
             ).result()
         except ImportError as error:
             self.shutdown()
@@ -212,7 +210,18 @@ class Runner:
             dead = self.find_dead_parts()
             if dead:
                 log.warning("Ray died (processes %s); the next graph starts it anew", dead)
-                self.shutdown()
+                with self._lock:
+                    if not ended.is_set():  # nobody who arms has left it already
+                        self._leave()
+
+    def _leave(self) -> None:
+        """Leave a dead Ray: its actors go at once, so that their run ends; without its parts Ray takes seconds."""
+        with self._actors_lock:
+            for process in [*self._processes.values(), *self._parts]:
+                if process.is_running():
+                    process.kill()
+            self._actors, self._processes = {}, {}
+        self.shutdown()
 
     def call(self, group: str, method: str, *args: str, timeout_s: float = 20.0) -> dict[str, Any]:
         """Call a method of a group's actor and read its JSON.
@@ -248,34 +257,35 @@ class Runner:
         """End a group's actor, whatever it does; returns when its process is gone, and with it its locks and files."""
         import ray
 
-        with self._lock:
+        with self._actors_lock:
             actor, process = self._actors.pop(group, None), self._processes.pop(group, None)
             if actor is not None:
                 ray.kill(actor)
-            if process is not None and process.is_running():
-                process.kill()  # Ray asks it politely, and one that is stopped does not hear
-                process.wait(_KILLED_S)
+        if process is not None and process.is_running():
+            process.kill()  # Ray asks it politely, and one that is stopped does not hear
+            process.wait(_KILLED_S)
 
     def shutdown(self) -> None:
         """End Ray and remove what it leaves; does nothing when it does not run."""
         with self._lock:
             if self._folder is None:
                 return
-            self._ended.set()
             if self._imported:
                 import ray
 
-                for actor in self._actors.values():
-                    ray.kill(actor)
-                self._actors = {}
+                with self._actors_lock:
+                    self._ended.set()
+                    for actor in self._actors.values():
+                        ray.kill(actor)
+                    self._actors, self._processes = {}, {}
                 ray.shutdown()
             if self._keeper is not None:
                 self._keeper.shutdown()
                 self._keeper = None
-            assert self._owner is not None
-            self._owner.release()
-            shutil.rmtree(self._folder)
+            end_users(self._folder.path)  # Ray's agents do not notice every death of Ray
+            self._folder.remove()
             self._folder = None
+            self._parts = []
             sweep_rings()
 
 
@@ -286,15 +296,3 @@ def _silence(ray: Any) -> None:
     """
     if hasattr(ray._private.worker, "print_to_stdstream"):
         ray._private.worker.print_to_stdstream = lambda data, **_: log.debug("Ray: %s", " ".join(data["lines"]))
-
-
-def _sweep_folders() -> None:
-    """Remove Ray folders of this user whose owner was killed."""
-    for folder in Path("/tmp").glob(f"{_PREFIX}*"):  # noqa: S108  # only this user's own are touched
-        if folder.stat().st_uid != os.getuid() or not (folder / "owner.lock").exists():
-            continue
-        try:
-            Lock(folder / "owner.lock").release()
-        except AlreadyRunning:
-            continue
-        shutil.rmtree(folder, ignore_errors=True)

@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from mamba.data_worker.carriers import UNIX
 from mamba.data_worker.frame import Block, DataFormat, End, Transport
 from mamba.data_worker.link import LinkReceiver, LinkSender
-from mamba.data_worker.ring import LARGEST_SLOT_BYTES, Ring, sweep_rings
+from mamba.data_worker.ring import LARGEST_SLOT_BYTES, Ring
 from mamba.errors import DataError, StreamBroken
+from mamba.orphans import sweep_rings
 
 Frames = NDArray[Any]
 """Frames of one block, shape (count, height, width)."""

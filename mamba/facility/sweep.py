@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import shutil
 import signal
 import stat
 import time
@@ -17,12 +16,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mamba import orphans
+from mamba.orphans import RING_PREFIX, SHARED
 from mamba.runtime import RuntimeDirectory
 
 MARK = "MAMBA_FACILITY"
 PROCESS_MARK = "MAMBA_PROCESS"
-_RAY_FOLDERS = Path("/tmp")  # noqa: S108  # Ray needs short paths; each folder is 0700
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # where POSIX shared memory lives on Linux, not a temporary file of ours
 
 
 @dataclass(frozen=True)
@@ -128,22 +127,15 @@ def find_shared_memory(pids: Iterable[int]) -> set[Path]:
         with contextlib.suppress(OSError):
             for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
                 path = line[73:]
-                if path.startswith(f"{_SHARED_MEMORY}/") and not path.endswith(" (deleted)"):
+                if path.startswith(f"{SHARED}/") and not path.endswith(" (deleted)"):
                     found.add(Path(path))
     return found
-
-
-def find_orphaned_ray_folders() -> list[Path]:
-    """Our folders of a Ray whose console has ended without removing it: nobody holds the lock inside."""
-    folders = [folder for folder in _RAY_FOLDERS.glob("mamba-ray-*") if (folder / "owner.lock").exists()]
-    ours = [folder for folder in folders if folder.stat().st_uid == os.getuid()]
-    return [folder for folder in ours if RuntimeDirectory(folder).owner("owner") is None]
 
 
 def find_orphaned_memory(*, older_than_s: float = 5.0) -> set[Path]:
     """Our `mamba-*` shared memory that no living process has mapped; the age spares one that is just being made."""
     candidates = set()
-    for file in _SHARED_MEMORY.glob("mamba-*"):
+    for file in SHARED.glob(f"{RING_PREFIX}*"):
         with contextlib.suppress(FileNotFoundError):
             info = file.stat()
             if info.st_uid == os.getuid() and time.time() - info.st_ctime > older_than_s:
@@ -162,7 +154,7 @@ def remove_files(files: Iterable[Path]) -> list[Path]:
 
 
 def sweep(runtime: RuntimeDirectory, *, timeout_s: float = 3.0) -> tuple[list[MarkedProcess], list[Path]]:
-    """End every process with the mark and remove sockets and shared memory; only the owner of the lock may call it."""
+    """End every process with the mark, remove sockets and what others left; only the owner of the lock may call it."""
     processes = find_processes(runtime)
     memory = find_shared_memory(process.pid for process in processes)
     ended: list[MarkedProcess] = []
@@ -172,7 +164,5 @@ def sweep(runtime: RuntimeDirectory, *, timeout_s: float = 3.0) -> tuple[list[Ma
         ended += end_processes(group, timeout_s=timeout_s)
     ended += end_processes(find_processes(runtime), timeout_s=1.0)  # what they started while they were ending
     memory -= find_shared_memory(_list_pids())  # shared with somebody who lives on
-    for folder in find_orphaned_ray_folders():
-        shutil.rmtree(folder, ignore_errors=True)  # another sweep may be at it too
-    removed = remove_files([*find_sockets(runtime), *memory, *find_orphaned_memory()])
+    removed = [*orphans.sweep(runtime.path / "mdw"), *remove_files([*find_sockets(runtime), *memory])]
     return ended, removed

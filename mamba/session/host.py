@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 import zmq
 
+from mamba import orphans
 from mamba.errors import Cancelled, ConsoleDied, ZError
 from mamba.runtime import RuntimeDirectory
 from mamba.session.agent import Agent
@@ -186,6 +188,8 @@ class SessionHost:
         self._say(f"console: {died_of}")
         if was_running or not self.life.left_on_purpose:
             self.making_safe.begin(run_open=was_running)
+        mdw = self._runtime.path / "mdw"
+        threading.Thread(target=orphans.sweep, args=(mdw,), name="sweep", daemon=True).start()  # it waits for the dying
         self._runtime.write_state("session", self.describe())
         self.making_safe.when_done(lambda: self._farewell(died_of, int(status != 0)))
 

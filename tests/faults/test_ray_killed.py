@@ -1,0 +1,98 @@
+"""Ray's own processes killed in the middle of an arm, one or all: the run fails with its counts, the next one works."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from pathlib import Path
+
+import h5py
+import psutil
+import pytest
+
+from mamba.data_worker import control
+from mamba.data_worker.control import Armed
+from mamba.errors import NodeFailed
+from tests.data_worker.conftest import Start
+from tests.support.frame_feeder import make_frame
+from tests.support.graph_killer import SHAPE, Killer, make_three_actors, wait_for
+from tests.support.shared_memory import await_no_more, list_orphaned_memory
+
+FAILED_S = 5.0
+KINDS = {"gcs": ["gcs_server"], "raylet": ["raylet"], "all": [""]}
+"""What is killed, by words in its command."""
+
+
+def list_ray() -> list[psutil.Process]:
+    """All that belongs to the Ray of this process."""
+    ray = [p for p in psutil.Process().children() if p.name() in ("gcs_server", "raylet")]
+    return [*ray, *(child for each in ray for child in each.children(recursive=True))]
+
+
+def find_folder() -> Path:
+    folder = control._runner._folder
+    assert folder is not None
+    return folder.path
+
+
+def is_gone(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def check_whole(armed: Armed, acknowledged: set[int]) -> None:
+    """Counts that add up, in the file too, with every frame that had been safe before."""
+    ledger = armed.ledger
+    assert ledger is not None
+    assert ledger.produced == ledger.written + ledger.missing_frames
+    with h5py.File(ledger.files[0]) as file:
+        numbers, frames = file["entry/data/frame_number"][:].tolist(), file["entry/data/frames"][:]
+        counts = (file["entry/mdw/produced"][()], file["entry/mdw/written"][()])
+    assert counts == (ledger.produced, ledger.written)
+    assert len(set(numbers)) == len(numbers) == len(frames) == ledger.written
+    assert acknowledged <= set(numbers)
+    for row, number in enumerate(numbers):
+        assert (frames[row] == make_frame(number, SHAPE)).all()
+
+
+def kill_in_arm(start: Start, kind: str, file: Path, after: int) -> float:
+    """One arm whose Ray dies when so many frames are safe; how long the run took to fail, in seconds."""
+    _feeder, armed = start(make_three_actors(), file=file, frames=100_000, shape=SHAPE, period_s=0.005)
+    rings, ray, folder = list_orphaned_memory(), list_ray(), find_folder()
+    assert Killer(armed).await_written(after)
+    safe = {n for first, count in list(armed._supervisor._books.main.written) for n in range(first, first + count)}
+    since = time.monotonic()
+    for process in ray:
+        if any(word in " ".join(process.cmdline()) for word in KINDS[kind]):
+            process.kill()
+    with pytest.raises(NodeFailed, match="its actor died"):
+        armed.wait(40)
+    seconds = time.monotonic() - since
+    print(f"Ray killed ({kind}): the run failed after {seconds:.2f} s")
+    check_whole(armed, safe)
+    _feeder, armed = start(make_three_actors(), file=file.with_suffix(".next.h5"), frames=40, shape=SHAPE)
+    assert armed.wait(20).written == 40
+    assert not folder.exists()
+    wait_for(lambda: all(is_gone(each) for each in ray), f"still there: {ray}")
+    await_no_more(rings)
+    return seconds
+
+
+@pytest.mark.parametrize("kind", ["gcs", pytest.param("raylet", marks=pytest.mark.soak), "all"])
+def test_the_run_fails_with_its_counts_and_the_next_starts_ray_anew(start: Start, tmp_path: Path, kind: str) -> None:
+    assert kill_in_arm(start, kind, tmp_path / "dying.h5", 20) < FAILED_S
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_ray_dies_twenty_times(start: Start, tmp_path: Path) -> None:
+    """`MAMBA_SEED` repeats a run."""
+    seed = int(os.environ.get("MAMBA_SEED", time.time_ns() % 10**6))
+    rng = random.Random(seed)
+    print(f"seed {seed}")
+    kinds = [*KINDS, *KINDS, *rng.choices(list(KINDS), k=14)]
+    seconds = [
+        kill_in_arm(start, kind, tmp_path / f"{number}.h5", rng.randrange(1, 400)) for number, kind in enumerate(kinds)
+    ]
+    print(f"soak: Ray killed {len(kinds)} times; the run failed within {max(seconds):.2f} s, 20 files read")
+    assert max(seconds) < FAILED_S
