@@ -18,6 +18,9 @@ from mamba.errors import DataError
 Account = dict[str, Any]
 """What a sink writes into its file: the counts, missing [[first, last, node, reason], …], reason, notes, edges."""
 
+_SHOWN = 8
+"""Missing ranges that are written out for people; the file has all."""
+
 
 class MissingRange(NamedTuple):
     """Frames `first` to `last`, both included, that are not in the file."""
@@ -31,6 +34,12 @@ class MissingRange(NamedTuple):
     def frames(self) -> int:
         """How many."""
         return self.last - self.first + 1
+
+    def describe(self) -> str:
+        """For people: `12–19 (8 frames), lost at camera: drop: file was behind`."""
+        one = self.first == self.last
+        which = f"{self.first} (1 frame)" if one else f"{self.first}–{self.last} ({self.frames:,} frames)"
+        return f"{which}, lost at {self.node}: {self.reason}"
 
 
 class RangeSet:
@@ -149,6 +158,31 @@ class Ledger:
     def missing_frames(self) -> int:
         """How many frames are missing."""
         return sum(gap.frames for gap in self.missing)
+
+    def describe(self) -> str:
+        """For people: one line with the counts, then the files, what is missing and why, and what happened."""
+        lines = [
+            f"{self.written:,} of {self.produced:,} frames written, {self.missing_frames:,} missing; "
+            f"{self.seconds:,.1f} s, {self.frames_per_s:,.0f} frames/s",
+            *(f"  file:     {file}" for file in self.files),
+            *(f"  missing:  {gap.describe()}" for gap in self.missing[:_SHOWN]),
+        ]
+        rest = self.missing[_SHOWN:]
+        if rest:
+            lines.append(f"  missing:  {sum(gap.frames for gap in rest):,} more, in {len(rest):,} ranges")
+        if self.duplicates:
+            lines.append(f"  repeated: {self.duplicates:,}; frames that came again, each is in the file once")
+        if self.reason:
+            lines.append(f"  ended:    {self.reason}")
+        lines += [f"  note:     {note}" for note in self.notes]
+        lines += [
+            f"  {sink}: {other['written']:,} of {other['produced']:,} frames written"
+            for sink, other in self.others.items()
+        ]
+        return "\n".join(lines)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001  # IPython's signature
+        printer.text(self.describe())
 
 
 class Book:
