@@ -65,6 +65,11 @@ class EdgePlan:
         """For people."""
         return f"{self.origin} → {self.to}"
 
+    @property
+    def share(self) -> int:
+        """How many blocks the reader may hold at once: all slots, or so few that it never holds up the others."""
+        return {"wait": self.credits, "drop": max(1, self.credits // 4), "latest": 1}[self.policy]
+
 
 def format_port(flow: Flow, credits_: int) -> tuple[DataFormat, Ring | None]:
     """How a flow travels between processes, and the ring it needs for that.
@@ -86,7 +91,7 @@ class OutEdge:
         self.plan = plan
         self.sent = self.given_up = 0
         self.link = LinkSender(plan.endpoint, replace(form, token=plan.token), resends=plan.policy == "wait")
-        self._share = {"wait": form.slots, "drop": max(1, form.slots // 4), "latest": 1}[plan.policy]
+        self._share = plan.share
         self._waiting: tuple[Block, Payload | None] | None = None
         self._end: End | None = None
 
