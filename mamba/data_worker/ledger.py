@@ -170,6 +170,11 @@ class Ledger:
         rest = self.missing[_SHOWN:]
         if rest:
             lines.append(f"  missing:  {sum(gap.frames for gap in rest):,} more, in {len(rest):,} ranges")
+        lines += [
+            f"  dropped:  {edge}: {counts['dropped']:,}, since it was behind"
+            for edge, counts in self.edges.items()
+            if counts["dropped"]
+        ]
         if self.duplicates:
             lines.append(f"  repeated: {self.duplicates:,}; frames that came again, each is in the file once")
         if self.reason:
@@ -202,12 +207,16 @@ class Book:
 
     @property
     def missing(self) -> int:
-        """Frames that may be lost: dropped on the way, or skipped by the detector; never more than are not written.
+        """Frames known to be lost: skipped by the detector, or given up on the way when later ones are safe already.
 
-        What a side branch dropped is no loss once another edge has brought it to the file.
+        What only a side branch dropped may still be on its way to the file by another edge, and is no loss.
         """
-        skipped = sum(end - first for first, end in self.received.gaps(0, self.received.end))
-        return min(skipped + len(self._lost_numbers), self.produced - len(self.written))
+        skipped = self._count_skipped(self.received.end)
+        passed_over = self.written.end - len(self.written) - self._count_skipped(self.written.end)
+        return min(skipped + min(len(self._lost_numbers), max(0, passed_over)), self.produced - len(self.written))
+
+    def _count_skipped(self, end: int) -> int:
+        return sum(b - a for a, b in self.received.gaps(0, min(end, self.received.end)))
 
     def declare(self, produced: int) -> None:
         """The detector says how many frame numbers existed."""

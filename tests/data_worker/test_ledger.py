@@ -80,12 +80,30 @@ def test_what_a_side_branch_dropped_is_not_missing_once_it_is_written() -> None:
     book = Book()
     book.add_received(0, 100)
     book.add_lost(10, 40, node="camera", reason="reader behind")
-    assert book.missing == 40
+    assert book.missing == 0, "they are on their way by another edge"
     book.add_written(0, 90)
-    assert book.missing == 10
+    assert book.missing == 0
     book.add_written(90, 10)
     assert book.missing == 0
     assert book.settle(last_node="file", reason="") == ()
+
+
+def test_a_frame_is_missing_once_the_file_has_passed_it_over() -> None:
+    book = Book()
+    book.add_received(0, 100)
+    book.add_lost(10, 5, node="camera", reason="drop: file was behind")
+    book.add_written(0, 10)
+    assert book.missing == 0
+    book.add_written(15, 20)
+    assert book.missing == 5
+    book.add_received(103, 2)
+    assert book.missing == 8, "the detector skipped three more, and nobody can bring those"
+    book.add_written(35, 65)
+    book.add_written(103, 2)
+    assert sum(gap.frames for gap in book.settle(last_node="file", reason="")) == book.missing == 8
+
+
+EDGES = {"camera → file": {"sent": 2000, "dropped": 0}, "camera → spots": {"sent": 1993, "dropped": 7}}
 
 
 def show_at_prompt(ledger: Ledger) -> str:
@@ -104,12 +122,20 @@ def test_at_the_prompt_a_ledger_names_what_is_missing_and_why() -> None:
     ranges = (MissingRange(3, 5, "camera", "drop: file was behind"), MissingRange(9, 9, "detector", "not sent"))
     other = {"produced": 2000, "written": 1990}
     ledger = Ledger(
-        2000, 1996, ranges, duplicates=2, reason="aborted", notes=("group file: died",), others={"b": other}
+        2000,
+        1996,
+        ranges,
+        duplicates=2,
+        reason="aborted",
+        notes=("group file: died",),
+        others={"b": other},
+        edges=EDGES,
     )
     assert show_at_prompt(ledger).splitlines()[0].startswith("1,996 of 2,000 frames written, 4 missing; ")
     assert show_at_prompt(ledger).splitlines()[1:] == [
         "  missing:  3–5 (3 frames), lost at camera: drop: file was behind",
         "  missing:  9 (1 frame), lost at detector: not sent",
+        "  dropped:  camera → spots: 7, since it was behind",
         "  repeated: 2; frames that came again, each is in the file once",
         "  ended:    aborted",
         "  note:     group file: died",
