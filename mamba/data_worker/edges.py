@@ -79,6 +79,10 @@ class EdgePlan:
         """For people."""
         return f"{self.origin} → {self.to}"
 
+    def limit(self, slots: int) -> int:
+        """How many of `slots` blocks the reader may hold at once: all, or so few that it never holds up the others."""
+        return {"wait": slots, "drop": max(1, slots // 4), "latest": 1}[self.policy]
+
 
 def format_port(flow: Flow, credits_: int) -> tuple[DataFormat, Ring | None]:
     """How a flow travels between processes, and the ring it needs for that.
@@ -103,7 +107,7 @@ class OutEdge:
         if plan.remote:
             told = replace(told, transport="zmq", ring="")
         self.link = LinkSender(plan.endpoint, told, resends=plan.policy == "wait")
-        self._share = {"wait": form.slots, "drop": max(1, form.slots // 4), "latest": 1}[plan.policy]
+        self._share = plan.limit(form.slots)
         self._waiting: tuple[Block, Payload | None] | None = None
         self._end: End | None = None
 

@@ -176,6 +176,8 @@ def load_graph(path: Path, *, check: Check | None = None) -> Graph:
     Raises:
         GraphInvalid: cannot be read, or is not a graph that can run; names file, line and the nearest known name.
     """
+    if not path.exists():
+        raise GraphInvalid(f"graph {path}: not there", remedy="name the file of a graph")
     if path.suffix == ".py":
         # imported here: it stands on this module
         from mamba.data_worker.building import run_file
@@ -383,7 +385,9 @@ def _check_inputs(graph: Graph, built: dict[str, Node], at: int, name: str) -> N
     least, most = built[name].inputs
     if not least <= len(edges) <= most:
         wanted = str(least) if least == most else f"{least} to {most}"
-        raise _Problem(("nodes", at), f"node {name!r}: it takes {wanted} inputs", "mend the edges", f"{len(edges)}")
+        inputs, seen = "input" if wanted == "1" else "inputs", f"{len(edges)}: {', '.join(e.origin for e in edges)}"
+        remedy = "add an edge to it" if len(edges) < least else "take an edge out"
+        raise _Problem(("nodes", at), f"node {name!r}: it takes {wanted} {inputs}", remedy, seen if edges else "none")
     names = [edge.input for edge in edges]
     for twice in {each for each in names if names.count(each) > 1}:
         raise _Problem(("nodes", at), f"node {name!r}: two inputs are called {twice!r}", "give one an 'as' of its own")

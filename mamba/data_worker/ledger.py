@@ -18,6 +18,9 @@ from mamba.errors import DataError
 Account = dict[str, Any]
 """What a sink writes into its file: the counts, missing [[first, last, node, reason], …], reason, notes, edges."""
 
+_SHOWN = 8
+"""Missing ranges that are written out for people; the file has all."""
+
 
 class MissingRange(NamedTuple):
     """Frames `first` to `last`, both included, that are not in the file."""
@@ -31,6 +34,12 @@ class MissingRange(NamedTuple):
     def frames(self) -> int:
         """How many."""
         return self.last - self.first + 1
+
+    def describe(self) -> str:
+        """For people: `12–19 (8 frames), lost at camera: drop: file was behind`."""
+        one = self.first == self.last
+        which = f"{self.first} (1 frame)" if one else f"{self.first}–{self.last} ({self.frames:,} frames)"
+        return f"{which}, lost at {self.node}: {self.reason}"
 
 
 class RangeSet:
@@ -150,6 +159,36 @@ class Ledger:
         """How many frames are missing."""
         return sum(gap.frames for gap in self.missing)
 
+    def describe(self) -> str:
+        """For people: one line with the counts, then the files, what is missing and why, and what happened."""
+        lines = [
+            f"{self.written:,} of {self.produced:,} frames written, {self.missing_frames:,} missing; "
+            f"{self.seconds:,.1f} s, {self.frames_per_s:,.0f} frames/s",
+            *(f"  file:     {file}" for file in self.files),
+            *(f"  missing:  {gap.describe()}" for gap in self.missing[:_SHOWN]),
+        ]
+        rest = self.missing[_SHOWN:]
+        if rest:
+            lines.append(f"  missing:  {sum(gap.frames for gap in rest):,} more, in {len(rest):,} ranges")
+        lines += [
+            f"  dropped:  {edge}: {counts['dropped']:,}, since it was behind"
+            for edge, counts in self.edges.items()
+            if counts["dropped"]
+        ]
+        if self.duplicates:
+            lines.append(f"  repeated: {self.duplicates:,}; frames that came again, each is in the file once")
+        if self.reason:
+            lines.append(f"  ended:    {self.reason}")
+        lines += [f"  note:     {note}" for note in self.notes]
+        lines += [
+            f"  {sink}: {other['written']:,} of {other['produced']:,} frames written"
+            for sink, other in self.others.items()
+        ]
+        return "\n".join(lines)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001  # IPython's signature
+        printer.text(self.describe())
+
 
 class Book:
     """Takes reports in any order and settles them."""
@@ -168,12 +207,16 @@ class Book:
 
     @property
     def missing(self) -> int:
-        """Frames that may be lost: dropped on the way, or skipped by the detector; never more than are not written.
+        """Frames known to be lost: skipped by the detector, or given up on the way when later ones are safe already.
 
-        What a side branch dropped is no loss once another edge has brought it to the file.
+        What only a side branch dropped may still be on its way to the file by another edge, and is no loss.
         """
-        skipped = sum(end - first for first, end in self.received.gaps(0, self.received.end))
-        return min(skipped + len(self._lost_numbers), self.produced - len(self.written))
+        skipped = self._count_skipped(self.received.end)
+        passed_over = self.written.end - len(self.written) - self._count_skipped(self.written.end)
+        return min(skipped + min(len(self._lost_numbers), max(0, passed_over)), self.produced - len(self.written))
+
+    def _count_skipped(self, end: int) -> int:
+        return sum(b - a for a, b in self.received.gaps(0, min(end, self.received.end)))
 
     def declare(self, produced: int) -> None:
         """The detector says how many frame numbers existed."""

@@ -36,21 +36,19 @@ class Meter:
         rows: frame numbers taken in (of a source: given out).
         bytes: their size.
         dropped: frame numbers given up on the edges that leave it.
-        queued: blocks that came and are not released.
-        credits: blocks that may still come or be sent.
         last: the last frame number.
         last_time: when that block was made, seconds since 1970.
         busy_since: monotonic time at which `process` was entered; 0 outside.
+        drained: nothing more will come through.
     """
 
     rows: int = 0
     bytes: int = 0
     dropped: int = 0
-    queued: int = 0
-    credits: int = 0
     last: int = -1
     last_time: float = 0.0
     busy_since: float = 0.0
+    drained: bool = False
 
 
 class NodeLoop(threading.Thread, ABC):
@@ -71,6 +69,7 @@ class NodeLoop(threading.Thread, ABC):
             self._guard(self.drain)
         else:
             self._guard(self.give_up)
+        self.meter.drained = True
         self.reporter.send("drained", **self.read_meter())
         while not self._finished:
             self.obey(POLL_S)
@@ -84,10 +83,14 @@ class NodeLoop(threading.Thread, ABC):
     def read_meter(self) -> dict[str, Any]:
         """The meter as plain data, with its edges; from any thread."""
         meter = asdict(self.meter)
-        since = meter.pop("busy_since")
+        since, made, drained = meter.pop("busy_since"), meter.pop("last_time"), meter.pop("drained")
+        queued, credits_ = self.count_blocks()
         edges = [edge for port in self.ports.values() for edge in port.edges]
         return {
             **meter,
+            "queued": queued,
+            "credits": credits_,
+            "lag_s": max(0.0, time.time() - made) if made and not drained else 0.0,
             "busy_s": time.monotonic() - since if since else 0.0,
             "edges": {edge.plan.name: {"sent": edge.sent, "dropped": edge.given_up} for edge in edges},
         }
@@ -188,6 +191,10 @@ class NodeLoop(threading.Thread, ABC):
         self.meter.rows += block.count
         self.meter.bytes += nbytes
         self.meter.last, self.meter.last_time = block.last, block.time
+
+    @abstractmethod
+    def count_blocks(self) -> tuple[int, int]:
+        """Blocks that are here and not given back, and how many more may come (of a source: be sent); any thread."""
 
     @abstractmethod
     def release(self, keys: list[Any]) -> None:

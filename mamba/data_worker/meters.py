@@ -1,7 +1,8 @@
 """What each node of a running graph is doing, as numbers: what `mambactl mdw top`, windows and notices show.
 
-*Queued*: blocks that wait at the node's inputs. *Credits*: blocks it may still send before a reader must give one back.
-*Lag*: how old the newest row it finished is, counted from when the source saw that row.
+*Queued*: blocks that the node took in and has not given back; of a source those that it sent. *Credits*: blocks that
+may still come, or of a source be sent, before one must be given back. *Lag*: time since the newest block that the node
+took in was made; a node that has drained has none.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ class NodeProgress:
         kind: of the node.
         group: the actor it lives in.
         state: `opening`, `running`, `ended`, `failed`, or `replaced` while a new actor takes over.
-        rows: rows it has finished since the arm began; for a source those it has seen.
+        rows: rows it has taken in since the arm began, of all inputs; for a source those it has seen.
         rows_per_s: of the last second.
         bytes_per_s: of the last second: what it put out; for a sink what it took in.
-        queued: blocks that wait at its inputs.
-        credits: blocks it may still send, over its tightest output; 0 for a sink.
+        queued: blocks it took in and has not given back, of all inputs; of a source: sent and not back.
+        credits: blocks that may still come, at its tightest input; of a source: be sent.
         dropped: rows that edges into it dropped because it was behind.
-        lag_s: age of the newest row it finished.
+        lag_s: from the making of the newest block it took in to now; 0 before the first and once it has drained.
         cpu_percent: of one core, over the last second; its share of its actor's.
         memory_bytes: of its actor: resident memory without the shared rings.
     """

@@ -114,7 +114,6 @@ class NodeTable:
         actor = self._actors.get(group, {})
         past = self._past[name]
         span = past[-1][0] - past[0][0] if len(past) > 1 else 0.0
-        made = meter.get("last_time", 0.0)
         return NodeProgress(
             name=name,
             kind=self._plan.graph.node(name).kind,
@@ -126,7 +125,7 @@ class NodeTable:
             queued=meter.get("queued", 0),
             credits=meter.get("credits", 0),
             dropped=dropped,
-            lag_s=max(0.0, time.time() - made) if made and self._states[name] == "running" else 0.0,
+            lag_s=meter.get("lag_s", 0.0),
             cpu_percent=actor.get("cpu_percent", 0.0),
             memory_bytes=actor.get("memory_bytes", 0),
         )

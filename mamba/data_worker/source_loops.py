@@ -75,6 +75,11 @@ class SourceLoop(NodeLoop):
         # whatever ended the stream: what came of it goes its way to the file
         self.pass_end(end or End(self._arm, 0))
 
+    def count_blocks(self) -> tuple[int, int]:
+        """Blocks that were sent and are not back, and free slots."""
+        held = self._port.held
+        return held, max(0, self._port.form.slots - held)
+
     @abstractmethod
     def turn(self) -> End | None:
         """Obey, tend, and take what is there within `POLL_S`; the end when it came."""
@@ -113,7 +118,6 @@ class StreamLoop(SourceLoop):
             self._arrivals.add(item.first, item.count)
             self.count(item, item.count * self._receiver.format.frame_bytes)
             self.tell_lost(self._port.forward(item))
-            self.meter.queued = self._port.held
         return None
 
     def release(self, keys: list[Block]) -> None:
@@ -155,7 +159,6 @@ class FillLoop(SourceLoop):
         self._arrivals.add(first, count)
         self.count(block, rows[:count].nbytes)
         self.tell_lost(self._port.commit(block, slot, rows))
-        self.meter.queued = self._port.held
         return None
 
     def release(self, keys: list[Any]) -> None:

@@ -166,6 +166,13 @@ class StepLoop(NodeLoop):
             if each.plan.token in endpoints:
                 each.plan = replace(each.plan, endpoint=endpoints[each.plan.token])
 
+    def count_blocks(self) -> tuple[int, int]:
+        """Of all inputs together; and of the one to which the fewest may still come."""
+        inputs = list(self._inputs.values())
+        return sum(each.held for each in inputs), min(
+            max(0, each.plan.limit(each.plan.credits) - each.held) for each in inputs
+        )
+
     def connect(self) -> None:
         """Connect to the origins of all inputs, or begin to look for those that are being replaced at this moment."""
         for each in self._inputs.values():
@@ -228,7 +235,6 @@ class StepLoop(NodeLoop):
                     self._process_joined(self._joiner.end(name))
             elif item is not None:
                 self._take(name, each, item)
-        self.meter.queued = sum(each.held for each in self._inputs.values())
         return end
 
     def _take(self, name: str, each: Input, taken: Taken) -> None:

@@ -51,10 +51,10 @@ _NODES = [
     _Shown(
         "NodeThroughput", float, "Throughput", "MB/s", "Each node: what it puts out; a sink: what it takes in.", "%.3f"
     ),
-    _Shown("NodeQueues", int, "Queues", "blocks", "Each node: blocks that wait at its inputs."),
-    _Shown("NodeCredits", int, "Credits", "blocks", "Each node: blocks it may send before a reader gives one back."),
+    _Shown("NodeQueues", int, "Queues", "blocks", "Each node: blocks that it took in and has not given back."),
+    _Shown("NodeCredits", int, "Credits", "blocks", "Each node: blocks that may still come; a source: be sent."),
     _Shown("NodeDropped", int, "Dropped", "rows", "Each node: rows left out on the way to it, because it was behind."),
-    _Shown("NodeLag", float, "Lag", "s", "Each node: age of the newest row it finished.", "%.3f"),
+    _Shown("NodeLag", float, "Lag", "s", "Each node: time since the newest block it took in was made.", "%.3f"),
     _Shown("NodeCpu", float, "CPU", "%", "Each node: its actor, of one core, over the last second.", "%.0f"),
     _Shown("NodeMemory", float, "Memory", "MB", "Each node: resident memory of its actor, without the rings.", "%.0f"),
 ]

@@ -123,3 +123,16 @@ def test_kinds_lists_what_a_graph_may_name(capsys: pytest.CaptureFixture[str]) -
     (found,) = json.loads(run(capsys, "kinds", "region_sums", "--json"))
     assert found["parameters"]["properties"]["regions"]["maxItems"] == 1024
     assert "did you mean 'hdf5'" in run(capsys, "kinds", "hdf", code=1)
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [("validate", "a.yaml"), ("show", "a.yaml"), ("validate", "a.py"), ("recover", "a.h5"), ("verify", "a.h5")],
+)
+def test_a_file_that_is_not_there_is_said_to_be_so(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, command: str, name: str
+) -> None:
+    missing = tmp_path / name
+    what, remedy = run(capsys, command, missing, code=1).splitlines()
+    assert what.endswith(f"{missing}: not there")
+    assert remedy.startswith("  do:   name ")

@@ -155,7 +155,7 @@ def test_nothing_comes_out_of_a_sink() -> None:
 def test_missing_inputs_and_outputs_are_named() -> None:
     graph = raw()
     del graph["edges"][0]
-    with pytest.raises(GraphInvalid, match=r"node 'region_sums': it takes 1 inputs\n  seen: 0"):
+    with pytest.raises(GraphInvalid, match=r"node 'region_sums': it takes 1 input\n  seen: none"):
         parse_graph(graph)
     graph = raw()
     del graph["edges"][2]
@@ -208,5 +208,5 @@ def test_a_region_beyond_the_frame_is_refused_before_anything_starts() -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(GraphInvalid, match="cannot be read"):
+    with pytest.raises(GraphInvalid, match="not there"):
         load_graph(tmp_path / "none.yaml")

@@ -1,8 +1,10 @@
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from IPython.lib.pretty import pretty
 
 from mamba.data_worker.ledger import Book, Ledger, MissingRange, RangeSet
 from mamba.errors import DataError
@@ -78,9 +80,71 @@ def test_what_a_side_branch_dropped_is_not_missing_once_it_is_written() -> None:
     book = Book()
     book.add_received(0, 100)
     book.add_lost(10, 40, node="camera", reason="reader behind")
-    assert book.missing == 40
+    assert book.missing == 0, "they are on their way by another edge"
     book.add_written(0, 90)
-    assert book.missing == 10
+    assert book.missing == 0
     book.add_written(90, 10)
     assert book.missing == 0
     assert book.settle(last_node="file", reason="") == ()
+
+
+def test_a_frame_is_missing_once_the_file_has_passed_it_over() -> None:
+    book = Book()
+    book.add_received(0, 100)
+    book.add_lost(10, 5, node="camera", reason="drop: file was behind")
+    book.add_written(0, 10)
+    assert book.missing == 0
+    book.add_written(15, 20)
+    assert book.missing == 5
+    book.add_received(103, 2)
+    assert book.missing == 8, "the detector skipped three more, and nobody can bring those"
+    book.add_written(35, 65)
+    book.add_written(103, 2)
+    assert sum(gap.frames for gap in book.settle(last_node="file", reason="")) == book.missing == 8
+
+
+EDGES = {"camera → file": {"sent": 2000, "dropped": 0}, "camera → spots": {"sent": 1993, "dropped": 7}}
+
+
+def show_at_prompt(ledger: Ledger) -> str:
+    return pretty(ledger, max_width=120)
+
+
+def test_at_the_prompt_a_complete_ledger_is_a_line_and_its_file() -> None:
+    ledger = Ledger(600, 600, frames_per_s=50.11, seconds=11.97, files=(Path("/data/camera_00001.h5"),))
+    assert show_at_prompt(ledger).splitlines() == [
+        "600 of 600 frames written, 0 missing; 12.0 s, 50 frames/s",
+        "  file:     /data/camera_00001.h5",
+    ]
+
+
+def test_at_the_prompt_a_ledger_names_what_is_missing_and_why() -> None:
+    ranges = (MissingRange(3, 5, "camera", "drop: file was behind"), MissingRange(9, 9, "detector", "not sent"))
+    other = {"produced": 2000, "written": 1990}
+    ledger = Ledger(
+        2000,
+        1996,
+        ranges,
+        duplicates=2,
+        reason="aborted",
+        notes=("group file: died",),
+        others={"b": other},
+        edges=EDGES,
+    )
+    assert show_at_prompt(ledger).splitlines()[0].startswith("1,996 of 2,000 frames written, 4 missing; ")
+    assert show_at_prompt(ledger).splitlines()[1:] == [
+        "  missing:  3–5 (3 frames), lost at camera: drop: file was behind",
+        "  missing:  9 (1 frame), lost at detector: not sent",
+        "  dropped:  camera → spots: 7, since it was behind",
+        "  repeated: 2; frames that came again, each is in the file once",
+        "  ended:    aborted",
+        "  note:     group file: died",
+        "  b: 1,990 of 2,000 frames written",
+    ]
+
+
+def test_a_ledger_with_thousands_of_gaps_stays_on_the_screen_and_adds_up() -> None:
+    gaps = tuple(MissingRange(n, n, "camera", "drop") for n in range(0, 4000, 2))
+    text = show_at_prompt(Ledger(4000, 2000, gaps))
+    assert len(text.splitlines()) < 12
+    assert "1,992 more, in 1,992 ranges" in text

@@ -16,6 +16,7 @@ from mamba.data_worker.ledger import Ledger
 from mamba.errors import NodeFailed
 from tests.data_worker.conftest import Start
 from tests.support.frame_feeder import make_frame
+from tests.support.session_host import wait_until
 
 Node = dict[str, Any]
 
@@ -189,3 +190,25 @@ def await_note(armed: Armed, text: str) -> None:
     while not any(text in note for note in armed._supervisor._notes):
         assert time.monotonic() < deadline, armed._supervisor._notes
         time.sleep(0.02)  # between looks
+
+
+def test_the_meters_say_who_is_behind_and_who_waits(start: Start, tmp_path: Path) -> None:
+    once = tmp_path / "hangs"
+    slow = misbehaving("hang", seconds=60.0, once=str(once), more={"time_limit_s": 2.0, "group": "slow"})
+    graph = build(slow, edges=["camera file", "camera bad", "bad file"])
+    _feeder, armed = start(graph, frames=400, slots=8, block_frames=4)
+
+    def read() -> dict[str, Any]:
+        return {node.name: node for node in armed.progress().nodes}
+
+    wait_until(lambda: read()["bad"].queued == 8, what="the slow node to hold the whole ring")
+    nodes = read()
+    assert (nodes["camera"].queued, nodes["camera"].credits) == (8, 0), "the detector waits for a slot"
+    assert nodes["bad"].credits == 0
+    assert nodes["file"].queued + nodes["file"].credits >= 8, "the tightest input of several"
+    wait_until(lambda: read()["bad"].lag_s > 1.0, what="the lag to grow while nothing comes through")
+
+    ledger = armed.wait(30)
+    assert (ledger.written, ledger.missing) == (400, ())
+    for node in read().values():
+        assert (node.queued, node.credits, node.lag_s) == (0, 8, 0.0), node.name

@@ -44,8 +44,10 @@ def verify_file(path: Path) -> Iterator[CheckedDataset]:
     """Check every dataset of a raw file, and of the files it consists of.
 
     Raises:
-        DataError: it cannot be opened, or has no checksums.
+        DataError: it is not there, cannot be opened, or has no checksums.
     """
+    if not path.is_file():
+        raise DataError(f"{path}: not there", remedy="name a raw file")
     try:
         file = h5py.File(path, "r", locking=False)
     except OSError as error:
