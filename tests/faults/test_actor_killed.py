@@ -21,7 +21,6 @@ from tests.support.graph_killer import (
 )
 from tests.support.shared_memory import list_orphaned_memory
 
-
 REPLACED_S = 3.0
 """A single death on a machine that has nothing else to do; two at once start their processes side by side."""
 
