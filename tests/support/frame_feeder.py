@@ -120,7 +120,8 @@ def send(
             count += 1
             if number + count == feed.stop_after:
                 break
-        times.append(time.time())
+        if feed.timed:
+            times.append(time.time())
         sender.commit(number, count)
         number, sent = number + count, sent + count
         if feed.period_s:
