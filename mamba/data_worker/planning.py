@@ -10,6 +10,7 @@ from typing import Any
 from mamba.data_worker.edges import EdgePlan
 from mamba.data_worker.frame import DataFormat
 from mamba.data_worker.graph import Graph, build_node, plan_flows
+from mamba.data_worker.kinds import find_kind
 from mamba.data_worker.nodes import Flow, Job, Node, Sink
 
 _CREDITS = 8
@@ -166,5 +167,6 @@ def _plan_edges(plan: ArmPlan, credits_: dict[str, int], endpoint: str) -> list[
                     needed=plan.needs(edge.to),
                     complete=edge.policy == "wait" and complete[edge.node],
                 )
-        complete[name] = all(made[number].complete for number, edge in specs if edge.to == name)
+        skips = find_kind(plan.graph.node(name).kind).skips
+        complete[name] = not skips and all(made[number].complete for number, edge in specs if edge.to == name)
     return [made[number] for number, _ in specs]
