@@ -60,7 +60,7 @@ class MatchTimes(Node):
         for name, flow in inputs.items():
             self._check_stamps(name, flow, named=name in columns)
         self.time_rule = TimeRule(told.reference, other, told.tolerance_s, columns, told.period_s)
-        return replace(inputs[other], block_frames=max(flow.block_frames for flow in inputs.values()))
+        return replace(inputs[other], block_frames=min(flow.block_frames for flow in inputs.values()))
 
     def _check_stamps(self, name: str, flow: Flow, *, named: bool) -> None:
         if named and np.dtype(flow.dtype) != np.float64:
