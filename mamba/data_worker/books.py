@@ -6,9 +6,10 @@ Each sink that keeps has one; writers that share a flow have one together, by th
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import defaultdict, deque
+from collections.abc import Mapping
 
-from mamba.data_worker.ledger import Account, Book, DatasetInfo, Ledger, MissingRange, RangeSet
+from mamba.data_worker.ledger import Account, Book, DatasetInfo, Ledger, MissingRange, Pairing, RangeSet
 from mamba.data_worker.meters import NodeProgress, Progress
 from mamba.data_worker.planning import ArmPlan
 from mamba.data_worker.reports import Report
@@ -33,6 +34,7 @@ class Books:
         self.main = next(iter(self._books.values()))
         shown = {name: joined.file for name, joined in plan.joined.items()}
         self._files = (*({**plan.files, **shown}[name] for name in self._books), *(plan.files[w] for w in owners))
+        self._pairings: defaultdict[str, defaultdict[str, Pairing]] = defaultdict(lambda: defaultdict(Pairing))
         self._began = self._last = 0.0
         self._seen: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
 
@@ -47,7 +49,7 @@ class Books:
         return sum(len(book.written) for book in self._books.values())
 
     def take(self, node: str, report: Report) -> None:
-        """Take `received`, `repeated`, `ended`, `lost` or `written` in; frames are counted as the first source's."""
+        """Take in what a node says of frames; they are counted as the first source's."""
         match report["typ"]:
             case "lost":
                 for name in {self._names[sink] for sink in self._downstream[report["to"]]}:
@@ -65,6 +67,11 @@ class Books:
                     book.duplicates += report["count"]
             case "received" if node == self._source:
                 self._take_received(report)
+            case "paired":
+                for name, first, count in report["paired"]:
+                    self._pairings[node][name].paired.add(first, count)
+                for name, first, count in report["alone"]:
+                    self._pairings[node][name].left.add(first, count)
 
     def _take_received(self, report: Report) -> None:
         now = time.monotonic()
@@ -88,12 +95,15 @@ class Books:
         main = self.main
         return Progress(main.produced, len(main.written), main.missing, self._frames, rate, state, nodes)
 
-    def settle(self, *, reason: str, notes: list[str], edges: dict[str, dict[str, int]]) -> dict[str, Account]:
-        """The account of each file: of a sink, or of several writers together."""
+    def settle(
+        self, *, reason: str, notes: list[str], edges: dict[str, dict[str, int]], rows: Mapping[str, int]
+    ) -> dict[str, Account]:
+        """The account of each file, of a sink or of several writers together; `rows`: by node, how many it took in."""
+        nodes = {name: {"rows": count, "alone": self._list_alone(name)} for name, count in rows.items()}
         accounts = {}
         for name, book in self._books.items():
             missing = book.settle(last_node=name, reason=reason or "not acknowledged")
-            accounts[name] = book.make_account(missing, reason=reason, notes=notes, edges=edges)
+            accounts[name] = book.make_account(missing, reason=reason, notes=notes, edges=edges, nodes=nodes)
         return accounts
 
     def share(self, accounts: dict[str, Account]) -> dict[str, Account]:
@@ -109,6 +119,11 @@ class Books:
                 counts = {"produced": share.count_own(account["produced"]), "written": len(own), "missing": gaps}
                 found[sink] = {**account, **counts}
         return found
+
+    def _list_alone(self, node: str) -> list[list[str | int]]:
+        """What a join by time stamp left without partner, [input, first, last]."""
+        pairings: Mapping[str, Pairing] = self._pairings.get(node, {})
+        return [[name, first, last] for name, each in pairings.items() for first, last in each.list_alone()]
 
     def make_ledger(self, accounts: dict[str, Account], datasets: dict[str, dict[str, DatasetInfo]]) -> Ledger:
         """The ledger of the arm: the first sink's account, with those of the others.
@@ -130,5 +145,6 @@ class Books:
             reason=account["reason"],
             notes=tuple(account["notes"]),
             edges=account["edges"],
+            nodes=account["nodes"],
             others=dict(others),
         )

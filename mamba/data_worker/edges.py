@@ -159,6 +159,7 @@ class OutEdge:
         if self._waiting is not None and (self._has_room or self.link.broken):
             (block, payload), self._waiting = self._waiting, None
             if self.link.broken:
+                self.given_up += block.count
                 released.append(block)
             else:
                 self._send(block, payload)

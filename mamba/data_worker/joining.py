@@ -18,10 +18,13 @@ PATIENCE_S = 1.0
 
 
 class Part:
-    """Rows of consecutive numbers of one input; `key` has to be let go when all of them are used or given up."""
+    """Rows of consecutive numbers of one input; `key` has to be let go when all of them are used or given up.
 
-    def __init__(self, name: str, first: int, rows: Rows, *, time: float, key: Any) -> None:
-        self.name, self.first, self.rows, self.time, self.key = name, first, rows, time, key
+    `time` is that of their block, of which `later` more rows come after these.
+    """
+
+    def __init__(self, name: str, first: int, rows: Rows, *, time: float, key: Any, later: int = 0) -> None:
+        self.name, self.first, self.rows, self.time, self.key, self.later = name, first, rows, time, key, later
         self.left = [(first, first + len(rows))]
 
     def take(self, first: int, end: int) -> Rows:
@@ -51,11 +54,14 @@ class Outcome:
         joined: to be processed, in order.
         through: keys of parts that are used up; to be let go afterwards.
         lost: (first, count, name of the input that has no such number).
+        paired, alone: when joined by time stamp, (input, first, count) of what found a partner, and of what did not.
     """
 
     joined: list[Joined] = field(default_factory=list)
     through: list[Any] = field(default_factory=list)
     lost: list[tuple[int, int, str]] = field(default_factory=list)
+    paired: list[tuple[str, int, int]] = field(default_factory=list)
+    alone: list[tuple[str, int, int]] = field(default_factory=list)
 
 
 class Joiner:
@@ -73,6 +79,10 @@ class Joiner:
         self._ended: set[str] = set()
         self._gone = RangeSet()  # numbers that were given up, so that each is told once
         self._moved = time.monotonic()
+
+    def explain(self, missed: str) -> str:
+        """Why a number is given up."""
+        return f"join: {missed} has not got it"
 
     def add(self, part: Part) -> Outcome:
         """A part came."""

@@ -34,6 +34,7 @@ _OURS = {
     "zmq_subscribe": "mamba.data_worker.sources.zmq_subscribe:ZmqSubscribe",
     "hdf5_replay": "mamba.data_worker.sources.hdf5_replay:Hdf5Replay",
     "dectris": "mamba.data_worker.sources.dectris.source:DectrisSource",
+    "match_times": "mamba.data_worker.processors.match_times:MatchTimes",
     "region_sums": "mamba.data_worker.processors.region_sums:RegionSums",
     "centroid": "mamba.data_worker.processors.centroid:Centroid",
     "peak_fit": "mamba.data_worker.processors.peak_fit:PeakFit",

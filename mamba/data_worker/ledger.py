@@ -15,8 +15,11 @@ from typing import Any, NamedTuple
 
 from mamba.errors import DataError
 
+_SHOWN_RANGES = 100
+"""In a summary; all of them stand in the file."""
+
 Account = dict[str, Any]
-"""What a sink writes into its file: the counts, missing [[first, last, node, reason], …], reason, notes, edges."""
+"""What a sink writes into its file: counts, missing [[first, last, node, reason], …], reason, notes, edges, nodes."""
 
 _SHOWN = 8
 """Missing ranges that are written out for people; the file has all."""
@@ -131,6 +134,8 @@ class Ledger:
         reason: why it ended early; empty for a complete arm.
         notes: what happened on the way, such as an actor that was replaced.
         edges: by edge, such as "camera → file", frame numbers `sent` and `dropped`, also those that no file needs.
+        nodes: by node, `rows` it took in (of a source: gave out), and `alone`: [input, first, last] of each range for
+            which a join by time stamp found no partner. Rows that were sent again to a new actor count twice.
         others: by sink beside the first, its account.
     """
 
@@ -145,6 +150,7 @@ class Ledger:
     reason: str = ""
     notes: tuple[str, ...] = ()
     edges: dict[str, dict[str, int]] = field(default_factory=dict)
+    nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
     others: dict[str, Account] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -188,6 +194,44 @@ class Ledger:
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001  # IPython's signature
         printer.text(self.describe())
+
+    def summarize(self) -> dict[str, Any]:
+        """For a stop document: counts of all, of each node and of each edge, and the first missing ranges.
+
+        `missing_by` has the frames of all missing ranges, by the node and the reason that they have in common.
+        """
+        missing_by: dict[str, int] = {}
+        for gap in self.missing:
+            why = f"{gap.node}: {gap.reason}"
+            missing_by[why] = missing_by.get(why, 0) + gap.frames
+        return {
+            "produced": self.produced,
+            "written": self.written,
+            "duplicates": self.duplicates,
+            "missing": [list(gap) for gap in self.missing[:_SHOWN_RANGES]],
+            "missing_by": [{"why": why, "frames": frames} for why, frames in missing_by.items()],
+            "edges": [{"name": name, **counts} for name, counts in self.edges.items()],
+            "nodes": [
+                {
+                    "name": name,
+                    "rows": told["rows"],
+                    "alone": sum(last + 1 - first for _, first, last in told["alone"]),
+                    "alone_ranges": told["alone"][:_SHOWN_RANGES],
+                }
+                for name, told in self.nodes.items()
+            ],
+        }
+
+
+class Pairing:
+    """One input of a join by time stamp: rows that found a partner, and rows that were left without one."""
+
+    def __init__(self) -> None:
+        self.paired, self.left = RangeSet(), RangeSet()
+
+    def list_alone(self) -> list[tuple[int, int]]:
+        """First and last of what never found one; a new actor may have to leave again what an earlier one paired."""
+        return [(low, high - 1) for first, count in self.left for low, high in self.paired.gaps(first, first + count)]
 
 
 class Book:
@@ -257,6 +301,7 @@ class Book:
         reason: str,
         notes: Sequence[str],
         edges: Mapping[str, Mapping[str, int]],
+        nodes: Mapping[str, Mapping[str, Any]],
     ) -> Account:
         """What goes into the file: the counts, and what happened on the way, for people."""
         return {
@@ -267,6 +312,7 @@ class Book:
             "reason": reason,
             "notes": list(notes),
             "edges": {name: dict(counts) for name, counts in edges.items()},
+            "nodes": {name: dict(told) for name, told in nodes.items()},
         }
 
     def _blame(self, first: int, end: int, last_node: str, reason: str) -> Iterator[MissingRange]:

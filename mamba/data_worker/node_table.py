@@ -24,6 +24,7 @@ class NodeTable:
         self._through: set[str] = set()  # nodes that have told their last
         self._edges: dict[str, dict[str, int]] = {}
         self._before: dict[str, dict[str, int]] = {}  # by edge, what actors that are dead had told
+        self._rows_before: dict[str, int] = {}  # by node, likewise
 
     def change(self, plan: ArmPlan, *, removed: frozenset[str], added: frozenset[str]) -> None:
         """Other nodes run from now on; what was told of the edges of those that are gone stays."""
@@ -40,7 +41,8 @@ class NodeTable:
         """A node began, failed, or is being replaced."""
         self._states[node] = state
         if state == "replaced":
-            self._meters.pop(node, None)
+            gone = self._meters.pop(node, {})
+            self._rows_before[node] = self._rows_before.get(node, 0) + gone.get("rows", 0)
             self._through.discard(node)
             self._past[node].clear()
             for name in [edge for edge in self._edges if edge.startswith(f"{node} → ")]:
@@ -82,6 +84,12 @@ class NodeTable:
         What was sent to a killed actor and sent again to its successor counts twice.
         """
         return {name: self._add_before(name, counts) for name, counts in {**self._zero(), **self._edges}.items()}
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """By node, rows taken in (of a source: given out), with what dead actors had told."""
+        names = dict.fromkeys([*self._plan.groups, *self._rows_before])
+        return {name: self._meters.get(name, {}).get("rows", 0) + self._rows_before.get(name, 0) for name in names}
 
     def _zero(self) -> dict[str, dict[str, int]]:
         return {name: {"sent": 0, "dropped": 0} for name in self._before}

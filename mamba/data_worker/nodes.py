@@ -130,6 +130,31 @@ def number_rows(result: Result, first: int) -> dict[str, Numbered]:
     return {name: rows if isinstance(rows, Numbered) else Numbered(first, rows) for name, rows in given.items()}
 
 
+@dataclass(frozen=True)
+class TimeRule:
+    """How a node joins two inputs by time stamp instead of by number.
+
+    Attributes:
+        reference: the input whose numbers the pairs have.
+        other: the other input.
+        tolerance_s: the most by which two time stamps may differ.
+        columns: by input, which column of its rows is the time stamp, seconds since 1970; for those that have one.
+        period_s: by input, for the others: from row to row of a block, whose time is that of its last row.
+    """
+
+    reference: str
+    other: str
+    tolerance_s: float
+    columns: dict[str, int]
+    period_s: dict[str, float]
+
+    def stamp(self, name: str, rows: Rows, *, time: float, later: int) -> NDArray[np.float64]:
+        """Time stamps of an input's rows, s; `time` is that of their block, which has `later` rows after these."""
+        if name in self.columns:
+            return np.asarray(rows[:, self.columns[name]], np.float64)
+        return time - self.period_s.get(name, 0.0) * np.arange(later + len(rows) - 1, later - 1, -1.0)
+
+
 class NodeParameters(BaseModel):
     """What a graph may set on a node; each kind has its own. Fields carry units, limits and doc: windows show them."""
 
@@ -170,6 +195,8 @@ class Node:
         inputs: how many inputs: (least, most). With (0, 0) it is a source.
         outputs: names of its outputs; one output needs no name. With () it is a sink.
         joins: `process` gets the same frame numbers of all inputs at once; a number that one input lost is left out.
+        skips: it may leave numbers out of what it gives, of its own accord.
+        time_rule: with `joins`: the inputs are joined by time stamp; set by `plan`.
         remembers: what it gives depends on earlier items. When its actor dies, it begins anew.
         policies: of the edges into it that make sense. What must see every row, such as a list of documents, takes
             ("wait",); what must not hold anybody up, such as a screen, ("drop", "latest").
@@ -179,6 +206,8 @@ class Node:
     inputs: ClassVar[tuple[int, int]] = (1, 1)
     outputs: ClassVar[tuple[str, ...]] = ("out",)
     joins: ClassVar[bool] = False
+    skips: ClassVar[bool] = False
+    time_rule: TimeRule | None = None
     remembers: ClassVar[bool] = False
     policies: ClassVar[tuple[str, ...]] = ("wait", "drop", "latest")
 

@@ -15,6 +15,7 @@ from mamba.data_worker.carriers import UNIX
 from mamba.data_worker.edges import EdgePlan
 from mamba.data_worker.frame import DataFormat
 from mamba.data_worker.graph import Graph, build_node, plan_flows
+from mamba.data_worker.kinds import find_kind
 from mamba.data_worker.nodes import Flow, Job, Node, Sink
 from mamba.data_worker.shares import WHOLE, Joined, Share, expand_writers, name_writer_file
 from mamba.data_worker.sinks.layout import lay_out
@@ -238,5 +239,6 @@ def _plan_edges(
                     complete=edge.policy == "wait" and complete[edge.node],
                     share=share,
                 )
-        complete[name] = all(made[number].complete for number, edge in specs if edge.to == name)
+        skips = find_kind(plan.graph.node(name).kind).skips
+        complete[name] = not skips and all(made[number].complete for number, edge in specs if edge.to == name)
     return [made[number] for number, _ in specs]

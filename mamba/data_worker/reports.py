@@ -9,6 +9,7 @@ repeated   `count`: frames a source saw again
 ended      `produced`: a source has the end of the arm
 lost       `first, count, to, reason`: given up on the way to the node `to`, and not seen by it
 written    `ranges`: acknowledged by a sink
+paired     `paired`, `alone`: `[input, first, count]` of what a join by time stamp paired, and of what had no partner
 cut        `why`: an edge broke, and nobody came in the place of its other side
 broken     as `failed`: the detector's stream ended early; what came of it goes on to the file
 failed     `code, what, seen, remedy`: an error of this node

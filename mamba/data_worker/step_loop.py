@@ -21,6 +21,7 @@ from mamba.data_worker.link import RESUME_WITHIN_S
 from mamba.data_worker.loops import CONNECT_S, POLL_S, NodeLoop
 from mamba.data_worker.nodes import ACKNOWLEDGE_EVERY_S, Flow, Item, Node, Result, Rows, Sink, number_rows
 from mamba.data_worker.reports import Reporter
+from mamba.data_worker.time_joining import TimeJoiner
 from mamba.errors import NodeFailed, StreamBroken
 
 _IDLE_S = 0.02
@@ -152,8 +153,7 @@ class StepLoop(NodeLoop):
         super().__init__(node, reporter, ports)
         self._inputs = {plan.input: Input(plan) for plan in ins}
         self._flows = flows
-        complete = {plan.input: plan.complete for plan in ins}
-        self._joiner = Joiner(complete, min(plan.credits for plan in ins)) if node.joins else None
+        self._joiner = _make_joiner(node, ins) if node.joins else None
         self._keeps = isinstance(node, Sink) and node.keeps
         self._unsafe: list[tuple[Input, Taken]] = []
         self._flushed = self._came = time.monotonic()
@@ -247,17 +247,21 @@ class StepLoop(NodeLoop):
                 self._process(first, {name: part}, block.time, [(each, taken)])
             else:
                 taken.uses += 1
-                self._process_joined(self._joiner.add(Part(name, first, part, time=block.time, key=(each, taken))))
+                later = block.last + 1 - first - count
+                whole = Part(name, first, part, time=block.time, key=(each, taken), later=later)
+                self._process_joined(self._joiner.add(whole))
         self._let_go(each, taken)
 
     def _process_joined(self, outcome: Outcome) -> None:
+        if outcome.paired or outcome.alone:
+            self.reporter.send("paired", paired=outcome.paired, alone=outcome.alone)
         for joined in outcome.joined:
             self._process(joined.first, joined.arrays, joined.time, joined.keys)
         for first, count, missed in outcome.lost:
+            assert self._joiner is not None
             self.meter.dropped += count
-            self.reporter.send(
-                "lost", first=first, count=count, to=self.node.name, reason=f"join: {missed} has not got it"
-            )
+            why = self._joiner.explain(missed)
+            self.reporter.send("lost", first=first, count=count, to=self.node.name, reason=why)
         for each, taken in outcome.through:
             self._let_go(each, taken)
 
@@ -361,3 +365,11 @@ class StepLoop(NodeLoop):
         for each in self._inputs.values():
             each.close()
         super().close()
+
+
+def _make_joiner(node: Node, ins: list[EdgePlan]) -> Joiner | TimeJoiner:
+    """By number, or by time stamp where the node has a rule for that."""
+    credits_ = min(plan.credits for plan in ins)
+    if node.time_rule is not None:
+        return TimeJoiner(node.time_rule, credits_)
+    return Joiner({plan.input: plan.complete for plan in ins}, credits_)

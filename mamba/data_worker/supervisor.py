@@ -194,7 +194,7 @@ class Supervisor(threading.Thread):
         match report["typ"]:
             case "ready":
                 self._take_ready(node)
-            case "received" | "repeated" | "ended" | "lost" | "written":
+            case "received" | "repeated" | "ended" | "lost" | "written" | "paired":
                 self._books.take(node, report)
             case "cut":
                 self._fail(NodeFailed(f"node {node}: {report['why']}"))
@@ -359,7 +359,9 @@ class Supervisor(threading.Thread):
         if self.failure is not None and self._books.began:
             # a dead source says nothing of the frames that were sent and that it never saw
             self._books.declare(self._do.end_detector() or 0)
-        accounts = self._books.settle(reason=self._reason, notes=self._notes, edges=self._table.edges)
+        accounts = self._books.settle(
+            reason=self._reason, notes=self._notes, edges=self._table.edges, rows=self._table.rows
+        )
         self._finish_nodes(self._books.share(accounts))
         self._join_files(accounts)
         self.ledger = self._books.make_ledger(accounts, self._datasets)

@@ -17,6 +17,7 @@ from typing import Any
 
 from bluesky import RunEngine
 from bluesky.utils import FailedPause, FailedStatus, PlanHalt, RequestAbort, SigintHandler, maybe_await
+from event_model import DocumentNames
 
 from mamba.config import Profile
 from mamba.devices.descriptors import record_objects_by_key
@@ -26,6 +27,7 @@ from mamba.errors import DeviceTimeout, DeviceUnreachable, MambaError
 from mamba.scans.consumers import Consumer, GuardedConsumer, QueuedConsumer
 from mamba.scans.ending import act_in_main_thread_only, keep_reason
 from mamba.scans.grouped_reads import read_signals_together
+from mamba.scans.ledgers import LedgerKeeper
 from mamba.scans.nexus import NexusWriter
 from mamba.scans.scan_numbers import ScanNumbers
 from mamba.scans.suspending import DeviceWaiting
@@ -73,6 +75,7 @@ class BeamlineRunEngine(RunEngine):
         keep_reason(self)
         keep_names_in_runs(self)
         read_signals_together(self)
+        self._ledgers = LedgerKeeper(self)
         self.waiting = DeviceWaiting(self, longest_s=wait_for_devices_s)
         self.writer = NexusWriter(directory)
         self.verdicts = VerdictKeeper(self.writer.files_of)
@@ -110,6 +113,12 @@ class BeamlineRunEngine(RunEngine):
         super().unsubscribe(token)
         if guard is not None:
             guard.close()
+
+    async def emit(self, name: DocumentNames, doc: dict[str, Any]) -> None:
+        """As bluesky's; a stop document says what became of the frames: `ledgers`, one entry for each detector."""
+        if name is DocumentNames.stop and (told := self._ledgers.summarize()):
+            doc["ledgers"] = told
+        await super().emit(name, doc)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """As bluesky's; a device's own error comes out instead of a `FailedStatus` around it."""

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from mamba.cli import main
-from mamba.data_worker.graph import load_graph
-from mamba.data_worker.nodes import Item
+from mamba.data_worker.graph import load_graph, plan_flows
+from mamba.data_worker.nodes import Flow, Item
 
 PAGE = (Path(__file__).parents[2] / "docs" / "data-worker.md").read_text()
 
 
 def find_block(language: str, contains: str) -> str:
-    blocks = re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    (block,) = [each for each in blocks if contains in each]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    (block,) = [each for its, each in blocks if its == language and contains in each]
     return str(block)
 
 
@@ -28,6 +28,13 @@ def test_both_forms_are_the_same_graph(tmp_path: Path) -> None:
     one, other = load_graph(yaml), load_graph(python)
     assert one.nodes == other.nodes
     assert sorted(one.edges, key=str) == sorted(other.edges, key=str)
+
+
+def test_the_join_by_time_stamp_can_be_planned(tmp_path: Path) -> None:
+    path = tmp_path / "two.yaml"
+    path.write_text(find_block("yaml", "kind: match_times"))
+    camera = {"camera": Flow((16, 16), "uint16", 4)}
+    assert plan_flows(load_graph(path), camera)["current"]["out"].columns == ("time", "missed", "current")
 
 
 def test_the_session_is_what_the_command_prints(

@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 from bluesky.utils import RunEngineInterrupted
+from event_model import DocumentNames, schema_validators
 
 from mamba.errors import BadValue, DataError, FramesMissing, NodeFailed
 from mamba.experiments.xafs import xafs_scan
@@ -63,11 +64,29 @@ def test_missing_frames_fail_the_run_when_none_may_be_lost(
     engine: BeamlineRunEngine, camera: Camera, documents: Documents
 ) -> None:
     camera.lose = frozenset({3, 4, 17})
+    camera.edges = {"camera → writer": {"sent": 47, "dropped": 3}}
+    camera.nodes = {"camera": {"rows": 50, "alone": []}, "pair": {"rows": 97, "alone": [["other", 5, 7]]}}
     with pytest.raises(FramesMissing, match="3 of 50 frames are missing") as caught:
         engine(acquire(camera, frames=50))
     assert "writer" in str(caught.value)
     uid, stop = ends(documents)
     assert stop["exit_status"] == "fail"
+    schema_validators[DocumentNames.stop].validate(stop)
+    assert stop["ledgers"] == [
+        {
+            "detector": "D_camera",
+            "produced": 50,
+            "written": 47,
+            "duplicates": 0,
+            "missing": [[n, n, "writer", "lost by the test"] for n in (3, 4, 17)],
+            "missing_by": [{"why": "writer: lost by the test", "frames": 3}],
+            "edges": [{"name": "camera → writer", "sent": 47, "dropped": 3}],
+            "nodes": [
+                {"name": "camera", "rows": 50, "alone": 0, "alone_ranges": []},
+                {"name": "pair", "rows": 97, "alone": 3, "alone_ranges": [["other", 5, 7]]},
+            ],
+        }
+    ]
     assert "3 of 50 frames are missing" in stop["reason"]
     assert "D_camera: 3 of 50 frames were not written" in engine.problems_of(uid)
     acquisition = read_acquisition(engine.files_of(uid)[0])

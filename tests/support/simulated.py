@@ -103,6 +103,8 @@ class Camera:
     name: str = "D_camera"
     overflow_policy: str = "hold"
     lose: frozenset[int] = frozenset()
+    edges: dict[str, dict[str, int]] = field(default_factory=dict)
+    nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
     gate: threading.Event | None = None
     fail: Exception | None = None
     write_before_failing: int = 0
@@ -194,6 +196,8 @@ class Camera:
             produced=produced,
             written=len(numbers),
             missing=missing,
+            edges=self.edges,
+            nodes=self.nodes,
             frames_per_s=100.0,
             seconds=produced / 100,
             files=(path,),

@@ -14,13 +14,24 @@ from mamba.data_worker.sinks.facts import format_now, set_field, write_devices
 from mamba.data_worker.sinks.layout import DATA, NUMBER, load_layout
 
 MDW = "entry/mdw"
-_TEXTS = ("node", "reason", "name")
+_TEXTS = ("node", "reason", "name", "input")
 
 
 def write_account(file: h5py.File, account: dict[str, Any]) -> None:
     """Write it; an earlier one is replaced."""
     mdw = file[MDW]
-    for key in ("produced", "written", "duplicates", "reason", "notes", "missing", "edges", "missing_rows"):
+    for key in (
+        "produced",
+        "written",
+        "duplicates",
+        "reason",
+        "notes",
+        "missing",
+        "edges",
+        "nodes",
+        "alone",
+        "missing_rows",
+    ):
         if key in mdw:
             del mdw[key]
     for key in ("produced", "written", "duplicates"):
@@ -34,6 +45,10 @@ def write_account(file: h5py.File, account: dict[str, Any]) -> None:
     edges = account.get("edges", {})
     counts = {what: [edge[what] for edge in edges.values()] for what in ("sent", "dropped")}
     _write_table(mdw, "edges", {"name": list(edges), **counts})
+    nodes = account.get("nodes", {})
+    _write_table(mdw, "nodes", {"name": list(nodes), "rows": [told["rows"] for told in nodes.values()]})
+    alone = list(zip(*[[name, *gap] for name, told in nodes.items() for gap in told["alone"]], strict=True)) or [()] * 4
+    _write_table(mdw, "alone", dict(zip(("node", "input", "first", "last"), alone, strict=True)))
     _write_missing_rows(file)
 
 

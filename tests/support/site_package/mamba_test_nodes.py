@@ -121,6 +121,42 @@ class Counting(Source):
         return first, count
 
 
+class StampedParameters(NodeParameters):
+    """What times the rows have."""
+
+    rows: int = Field(100, gt=0)
+    late_s: float = Field(0.0, description="of all rows")
+    astray: tuple[int, ...] = Field((), description="rows that lie half a second later still")
+    pace_s: float = Field(0.0, ge=0, description="between two blocks")
+
+
+class Stamped(Source):
+    """Rows (time, n), five at a time: row n is of second n since 1970."""
+
+    takes = StampedParameters
+    parameters: StampedParameters
+
+    def plan(self, inputs: dict[str, Flow]) -> Flow:
+        """Two columns."""
+        return Flow((2,), "float64", 5, columns=("time", "n"))
+
+    def open(self, job: Job, inputs: dict[str, Flow]) -> None:
+        """Begin at zero."""
+        self._next = 0
+
+    def fill(self, out: Rows, timeout_s: float) -> tuple[int, int] | End | None:
+        """The next five."""
+        told, first = self.parameters, self._next
+        if first == told.rows:
+            return End(1, told.rows)
+        time.sleep(told.pace_s)  # what a detector does
+        count = min(len(out), told.rows - first)
+        numbers = np.arange(first, first + count)
+        out[:count, 0], out[:count, 1] = numbers + told.late_s + 0.5 * np.isin(numbers, told.astray), numbers
+        self._next += count
+        return first, count
+
+
 class ScreenParameters(NodeParameters):
     """How slow it is."""
 
