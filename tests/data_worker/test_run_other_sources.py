@@ -19,11 +19,13 @@ import pytest
 from mamba.data_worker.control import Armed, arm, feedback
 from mamba.data_worker.feedback import Row
 from mamba.data_worker.graph import Graph, parse_graph
+from mamba.data_worker.ledger import Ledger
 from mamba.errors import GraphInvalid, StreamBroken
 from tests.data_worker.conftest import REGIONS
 from tests.data_worker.test_run import await_written, pid_of
 from tests.support.dectris_simulator import make_image
 from tests.support.fly_controller import make_points
+from tests.support.graph_killer import Killer
 
 _ROOT = Path(__file__).parents[2]
 
@@ -156,3 +158,62 @@ def test_points_of_a_fly_controller_are_fed_back(begin: Begin, tmp_path: Path) -
 def test_a_camera_that_was_not_given_is_told(begin: Begin) -> None:
     with pytest.raises(GraphInvalid, match="node 'source': no detector sends to it"):
         begin(make_graph({"kind": "stream"}, edges=[("source", "file")]), frames=1)
+
+
+ROWS, ASTRAY, LOST = 300, (7, 8, 100, 299), (40, 100)
+
+
+def make_clocks(*, pace_s: float) -> Graph:
+    """Detector `b` is 0.02 s late; some of its rows are half a second off, and some of `a` are."""
+    common = {"rows": ROWS, "pace_s": pace_s}
+    nodes = [
+        {"name": "a", "kind": "test_stamped", "parameters": {**common, "astray": LOST}},
+        {"name": "b", "kind": "test_stamped", "parameters": {**common, "late_s": 0.02, "astray": ASTRAY}},
+        {"name": "pair", "kind": "match_times", "parameters": {"reference": "a", "tolerance_s": 0.1}, "group": "pair"},
+        {"name": "sum", "kind": "expression", "parameters": {"formula": "a.n + pair.n"}},
+        {"name": "file", "kind": "hdf5", "group": "file", "parameters": {"spare_mib": 1}},
+    ]
+    edges = ("a file", "a pair", "b pair", "pair file", "a sum", "pair sum", "sum file")
+    specs = [dict(zip(("from", "to"), edge.split(), strict=True)) for edge in edges]
+    return parse_graph({"name": "test", "nodes": nodes, "edges": specs})
+
+
+def check_pairs(ledger: Ledger) -> None:
+    """Each row of `a` is in the file; with its partner, or named."""
+    assert (ledger.produced, ledger.written, ledger.missing) == (ROWS, ROWS, ())
+    # row 100 of both is half a second late: they fit each other
+    alone = {"a": [7, 8, 40, 299], "b": [7, 8, 40, 299]}
+    told = ledger.nodes["pair"]["alone"]
+    assert {name: [n for its, low, high in told if its == name for n in range(low, high + 1)] for name in "ab"} == alone
+    with h5py.File(ledger.files[0]) as file:
+        data, mdw = file["entry/data"], file["entry/mdw"]
+        numbers = data["frame_number"][:].tolist()
+        assert sorted(numbers) == list(range(ROWS))
+        for row, number in enumerate(numbers):
+            expected = float("nan") if number in alone["a"] else float(number)
+            np.testing.assert_equal(data["pair"][row, 1], expected)
+            np.testing.assert_equal(data["sum"][row], 2 * expected)
+        columns = (mdw["alone"][key][:] for key in ("first", "last"))
+        names = mdw["alone/input"].asstr()[:]
+        assert [[name, int(a), int(b)] for name, a, b in zip(names, *columns, strict=True)] == told
+        rows = dict(zip(mdw["nodes/name"].asstr()[:], mdw["nodes/rows"][:].tolist(), strict=True))
+        assert rows == {name: its["rows"] for name, its in ledger.nodes.items()}
+
+
+def test_a_graph_pairs_two_detectors_and_names_who_found_no_partner(begin: Begin) -> None:
+    ledger = begin(make_clocks(pace_s=0.0), frames=ROWS).wait(60)
+    check_pairs(ledger)
+    assert {name: its["rows"] for name, its in ledger.nodes.items()} == {
+        "a": ROWS, "b": ROWS, "pair": 2 * ROWS, "sum": 2 * ROWS - 4, "file": 3 * ROWS - 8,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("group", ["pair", pytest.param("file", marks=pytest.mark.soak)])
+def test_a_join_by_time_stamp_goes_on_when_an_actor_is_killed(begin: Begin, group: str) -> None:
+    armed = begin(make_clocks(pace_s=0.02), frames=ROWS)
+    killer = Killer(armed)
+    killer.await_written(60)
+    killer.kill(group)
+    killer.await_whole()
+    check_pairs(armed.wait(60))
+    assert killer.kills == 1

@@ -1,4 +1,4 @@
-"""Joins by time stamp: what is paired and what is left alone, by itself and in a graph whose actors are killed."""
+"""Joins by time stamp: what is paired and what is left alone."""
 
 from __future__ import annotations
 
@@ -7,21 +7,17 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mamba.data_worker import time_joining
-from mamba.data_worker.control import arm
-from mamba.data_worker.graph import Graph, load_graph, parse_graph, plan_flows
+from mamba.data_worker.graph import load_graph, parse_graph, plan_flows
 from mamba.data_worker.joining import Outcome, Part
-from mamba.data_worker.ledger import Ledger
 from mamba.data_worker.nodes import Flow, TimeRule
 from mamba.data_worker.time_joining import TimeJoiner
 from mamba.errors import GraphInvalid
-from tests.support.graph_killer import Killer
 
 RULE = TimeRule("a", "b", 0.25, {"a": 0, "b": 0}, {})
 
@@ -164,69 +160,3 @@ def test_frames_that_share_a_time_stamp_need_their_period() -> None:
     graph = parse_graph(TEXT.replace("tolerance_s: 0.01", "tolerance_s: 0.01\n      period_s: {camera: 0.1}"))
     other = Flow((2,), "float64", 9, columns=("time", "n"))
     assert plan_flows(graph, {"camera": four, "other": other})["pair"]["out"].columns == ("time", "n")
-
-
-ROWS, ASTRAY, LOST = 300, (7, 8, 100, 299), (40, 100)
-
-
-def make_graph(*, pace_s: float) -> Graph:
-    """Detector `b` is 0.02 s late; some of its rows are half a second off, and some of `a` are."""
-    common = {"rows": ROWS, "pace_s": pace_s}
-    nodes = [
-        {"name": "a", "kind": "test_stamped", "parameters": {**common, "astray": LOST}},
-        {"name": "b", "kind": "test_stamped", "parameters": {**common, "late_s": 0.02, "astray": ASTRAY}},
-        {"name": "pair", "kind": "match_times", "parameters": {"reference": "a", "tolerance_s": 0.1}, "group": "pair"},
-        {"name": "sum", "kind": "expression", "parameters": {"formula": "a.n + pair.n"}},
-        {"name": "file", "kind": "hdf5", "group": "file", "parameters": {"spare_mib": 1}},
-    ]
-    edges = ("a file", "a pair", "b pair", "pair file", "a sum", "pair sum", "sum file")
-    specs = [dict(zip(("from", "to"), edge.split(), strict=True)) for edge in edges]
-    return parse_graph({"name": "test", "nodes": nodes, "edges": specs})
-
-
-def check_pairs(ledger: Ledger) -> None:
-    """Each row of `a` is in the file; with its partner, or named."""
-    assert (ledger.produced, ledger.written, ledger.missing) == (ROWS, ROWS, ())
-    # row 100 of both is half a second late: they fit each other
-    alone = {"a": [7, 8, 40, 299], "b": [7, 8, 40, 299]}
-    told = ledger.nodes["pair"]["alone"]
-    assert {name: [n for its, low, high in told if its == name for n in range(low, high + 1)] for name in "ab"} == alone
-    with h5py.File(ledger.files[0]) as file:
-        data, mdw = file["entry/data"], file["entry/mdw"]
-        numbers = data["frame_number"][:].tolist()
-        assert sorted(numbers) == list(range(ROWS))
-        for row, number in enumerate(numbers):
-            expected = float("nan") if number in alone["a"] else float(number)
-            np.testing.assert_equal(data["pair"][row, 1], expected)
-            np.testing.assert_equal(data["sum"][row], 2 * expected)
-        columns = (mdw["alone"][key][:] for key in ("first", "last"))
-        names = mdw["alone/input"].asstr()[:]
-        assert [[name, int(a), int(b)] for name, a, b in zip(names, *columns, strict=True)] == told
-        rows = dict(zip(mdw["nodes/name"].asstr()[:], mdw["nodes/rows"][:].tolist(), strict=True))
-        assert rows == {name: its["rows"] for name, its in ledger.nodes.items()}
-
-
-def test_a_graph_pairs_two_detectors_and_names_who_found_no_partner(ray_once: None, tmp_path: Path) -> None:
-    armed = arm(make_graph(pace_s=0.0), arm_id=4, frames=ROWS, file=tmp_path / "raw.h5", device="D.a")
-    try:
-        ledger = armed.wait(60)
-    finally:
-        armed.close()
-    check_pairs(ledger)
-    assert {name: its["rows"] for name, its in ledger.nodes.items()} == {
-        "a": ROWS, "b": ROWS, "pair": 2 * ROWS, "sum": 2 * ROWS - 4, "file": 3 * ROWS - 8,
-    }  # fmt: skip
-
-
-def test_a_killed_join_goes_on_where_it_was(ray_once: None, tmp_path: Path) -> None:
-    armed = arm(make_graph(pace_s=0.02), arm_id=4, frames=ROWS, file=tmp_path / "raw.h5", device="D.a")
-    killer = Killer(armed)
-    try:
-        killer.await_written(60)
-        killer.kill("pair")
-        killer.await_whole()
-        ledger = armed.wait(60)
-    finally:
-        armed.close()
-    check_pairs(ledger)
-    assert killer.kills == 1
