@@ -198,8 +198,8 @@ class LinkReceiver:
             self.socket.connect(endpoint)
             self._await_connection(deadline)
             self.socket.send_multipart([Block(0, 0, 0, 0, type=BlockType.HELLO).pack(), token.encode()])
-            self._joined = True
             self.format = form or self._await_format(deadline)
+            self._joined = True  # not before: who got no answer in time comes again, and must not say that it leaves
         except zmq.ZMQError as error:
             self.close()
             raise StreamBroken(f"stream {endpoint}: not an endpoint", seen=str(error)) from None
