@@ -160,12 +160,13 @@ class LinkReceiver:
     """
 
     def __init__(self, endpoint: str, *, token: str, form: DataFormat | None = None, timeout_s: float = 5.0) -> None:
-        self.endpoint, self.ended = endpoint, False
+        self.endpoint, self.ended, self._joined = endpoint, False, False
         deadline = time.monotonic() + timeout_s
         self._client = connect(endpoint, deadline)
         self._client.send([Block(0, 0, 0, 0, type=BlockType.HELLO).pack(), token.encode()])
         try:
             self.format = form or self._await_format(deadline)
+            self._joined = True  # not before: who got no answer in time comes again, and must not say that it leaves
         except StreamBroken:
             self.close()
             raise
@@ -253,6 +254,7 @@ class LinkReceiver:
         """Leave for good; does nothing the second time. Who goes without a word was killed, also after the end."""
         if not self._client.closed:
             self._client.notice_loss()
-            leaves = not self._client.lost
-            self._client.send([Block(0, 0, 0, 0, type=BlockType.LEAVE).pack()])
+            leaves = self._joined and not self._client.lost
+            if leaves:
+                self._client.send([Block(0, 0, 0, 0, type=BlockType.LEAVE).pack()])
             self._client.close(said=leaves)

@@ -186,6 +186,18 @@ def test_what_two_wrote_is_joined_with_its_definition(tmp_path: Path, technique:
     assert len(list(tmp_path.iterdir())) == 3
 
 
+def test_what_a_writer_has_not_closed_is_not_joined(tmp_path: Path) -> None:
+    closed, open_ = tmp_path / "a_writer1.h5", tmp_path / "a_writer2.h5"
+    write_file(closed, {"camera": CAMERA})
+    sink = Hdf5Sink("file", Hdf5Parameters(spare_mib=1))
+    sink.open(Job(1, 8, open_), {"camera": CAMERA})
+    with pytest.raises(DataError, match="its writer did not close it") as caught:
+        join_files(tmp_path / "a.h5", [closed, open_], ACCOUNT)
+    assert f"mambactl mdw recover {tmp_path / 'a.h5'}" in str(caught.value)
+    sink.discard()
+    assert [file.name for file in tmp_path.iterdir()] == ["a_writer1.h5"]
+
+
 def test_a_definition_s_fields_are_checked_before_anything_starts() -> None:
     def plan(definition: str, fields: dict[str, object], inputs: dict[str, Flow]) -> None:
         Hdf5Sink("file", Hdf5Parameters.model_validate({"definition": definition, "fields": fields})).plan(inputs)

@@ -7,6 +7,7 @@ the others, and gets its name when it is whole: who finds it finds all of it.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -100,11 +101,18 @@ def _remove(file: Path) -> None:
 
 def _open_part(part: Path) -> h5py.File:
     try:
-        return h5py.File(part, "r", locking=False)
+        file = h5py.File(part, "r", locking=False)
     except OSError as error:
-        raise DataError(
-            f"{part}: cannot be opened", seen=str(error), remedy="mend it: mambactl mdw recover, with the joint file"
-        ) from None
+        raise _explain_part(part, str(error)) from None
+    if f"{MDW}/reason" not in file:
+        file.close()
+        raise _explain_part(part, "its writer did not close it")
+    return file
+
+
+def _explain_part(part: Path, seen: str) -> DataError:
+    joint = part.with_name(re.sub(r"_writer\d+$", "", part.stem) + part.suffix)
+    return DataError(f"{part}: cannot be joined", seen=seen, remedy=f"mambactl mdw recover {joint}")
 
 
 def _make(file: h5py.File, sources: _Sources, account: Account | None) -> None:
