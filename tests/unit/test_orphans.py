@@ -1,5 +1,6 @@
 import os
 import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +16,10 @@ from pathlib import Path
 from mamba.orphans import OwnedFolder
 folder = OwnedFolder("m", Path(sys.argv[1]))
 log = (folder.path / "log").open("w")
-child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], stdout=log, start_new_session=True)
-print(folder.path, child.pid, flush=True)
+waits = [sys.executable, "-c", "import signal; signal.pause()"]
+writer = subprocess.Popen(waits, stdout=log, start_new_session=True)
+reader = subprocess.Popen(waits, stdin=open(folder.path / "log"), start_new_session=True)
+print(folder.path, writer.pid, reader.pid, flush=True)
 signal.pause()
 """
 
@@ -32,15 +35,17 @@ def nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_a_killed_owner_s_folder_goes_with_whoever_writes_in_it(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", OWNER, tmp_path], stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
-        path, pid = owner.stdout.readline().split()
-        folder, handle = Path(path), os.pidfd_open(int(pid))
+        path, *pids = owner.stdout.readline().split()
+        folder, (writer, reader) = Path(path), [os.pidfd_open(int(pid)) for pid in pids]
         assert sweep_folders(tmp_path) == []
         assert (folder / "log").exists()
         owner.kill()
     assert sweep_folders(tmp_path) == [folder]
     assert not folder.exists()
-    assert select.select([handle], [], [], 0)[0], "the child has ended"
-    os.close(handle)
+    assert select.select([writer, reader], [], [], 0)[0] == [writer], "who reads is left alone"
+    signal.pidfd_send_signal(reader, signal.SIGKILL)
+    os.close(writer)
+    os.close(reader)
 
 
 @pytest.mark.usefixtures("nothing_else")
