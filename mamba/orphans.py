@@ -2,7 +2,7 @@
 
 *Owned folder*: a temporary folder (Ray's, an arm's sockets) with `owner.lock` inside. An *orphan* is one whose owner
 was killed, or a segment `mamba-…` in /dev/shm whose maker was: the kernel has freed the lock. With an orphaned folder
-go the processes that still have files open in it: Ray's agents live on for a minute when Ray was killed, under names
+go the processes that still write files in it: Ray's agents live on for a minute when Ray was killed, under names
 and parents by which nobody would know them.
 """
 
@@ -65,20 +65,23 @@ def _sweep(folder: Path) -> bool:
         lock = Lock(folder / _LOCK)
     except (AlreadyRunning, FileNotFoundError):
         return False  # it has its owner, or somebody was faster
-    end_users(folder)
+    end_writers(folder)
     shutil.rmtree(folder, ignore_errors=True)
     lock.release()
     return True
 
 
-def end_users(folder: Path) -> list[int]:
-    """SIGKILL to this user's other processes that have files open in a folder; returns when they are gone, and who."""
+def end_writers(folder: Path) -> list[int]:
+    """SIGKILL to this user's other processes that write files in a folder; returns when they are gone, and who.
+
+    Who reads a log in it is a person.
+    """
     ended, own = [], os.getpid()
     for pid in [int(entry) for entry in os.listdir("/proc") if entry.isdigit() and int(entry) != own]:
         with contextlib.suppress(ProcessLookupError):
             handle = os.pidfd_open(pid)
             try:
-                if _uses(pid, folder):
+                if _writes(pid, folder):
                     signal.pidfd_send_signal(handle, signal.SIGKILL)
                     select.select([handle], [], [], _GONE_S)
                     ended.append(pid)
@@ -87,12 +90,14 @@ def end_users(folder: Path) -> list[int]:
     return ended
 
 
-def _uses(pid: int, folder: Path) -> bool:
+def _writes(pid: int, folder: Path) -> bool:
     with contextlib.suppress(OSError):  # it ended meanwhile, or belongs to somebody else
         for entry in os.listdir(f"/proc/{pid}/fd"):
             with contextlib.suppress(FileNotFoundError):  # closed meanwhile
                 if os.readlink(f"/proc/{pid}/fd/{entry}").startswith(f"{folder}/"):
-                    return True
+                    fields = Path(f"/proc/{pid}/fdinfo/{entry}").read_text().split()
+                    if int(fields[fields.index("flags:") + 1], 8) & os.O_ACCMODE != os.O_RDONLY:
+                        return True
     return False
 
 

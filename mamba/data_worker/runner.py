@@ -22,7 +22,7 @@ import psutil
 from mamba.config import read_environment
 from mamba.data_worker.worker import GroupWorker
 from mamba.errors import DataError, NodeFailed
-from mamba.orphans import RAY_PARENT, RAY_PREFIX, OwnedFolder, end_users, sweep_folders, sweep_rings
+from mamba.orphans import RAY_PARENT, RAY_PREFIX, OwnedFolder, end_writers, sweep_folders, sweep_rings
 
 _STORE_BYTES = 80 * 2**20  # Ray's smallest
 _START_S = 40.0  # less than the minute after which a process of a dead Ray is ended by it
@@ -282,7 +282,7 @@ class Runner:
             if self._keeper is not None:
                 self._keeper.shutdown()
                 self._keeper = None
-            end_users(self._folder.path)  # Ray's agents do not notice every death of Ray
+            end_writers(self._folder.path)  # Ray's agents do not notice every death of Ray
             self._folder.remove()
             self._folder = None
             self._parts = []

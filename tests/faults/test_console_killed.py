@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from mamba.facility.sweep import find_processes
+from mamba.orphans import RAY_PARENT, RAY_PREFIX
 from tests.support.beamline_watch import BeamlineWatch, read_points
 from tests.support.facility import Facility, wait_until
 
@@ -126,9 +127,14 @@ def test_a_camera_that_nobody_reads_is_aborted(watch: BeamlineWatch) -> None:
     since = len(watch.notices)
     watch.begin("RE(acquire(D.camera, frames=3000, period_s=0.01))")
     wait_until(lambda: watch.device("vbl/camera/1").FramesSent > 3, "frames come", timeout_s=40)
+    locks = list(RAY_PARENT.glob(f"{RAY_PREFIX}*/owner.lock"))
+    ray = [lock.parent for lock in locks if lock.read_text() == str(watch.console_pid)]
+    assert len(ray) == 1
     os.kill(watch.console_pid, signal.SIGKILL)
     safe = watch.wait_notice("session/made-safe", since=since)
     assert safe["aborted"] == ["D.camera"]
+    mdw = watch.beamline.runtime.path / "mdw"
+    wait_until(lambda: not ray[0].exists() and not any(mdw.iterdir()), "the session sweeps what was left", timeout_s=10)
     assert watch.state_of("vbl/camera/1") == "ON"
     restart(watch)
     watch.client.command("RE(acquire(D.camera, frames=20))", timeout_s=40)
