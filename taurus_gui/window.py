@@ -22,6 +22,7 @@ from taurus_gui.run_model import say_made_safe, say_run_state, say_stopped_all
 from taurus_gui.widgets.console_view import ConsoleView
 from taurus_gui.widgets.control_strip import ControlStrip
 from taurus_gui.widgets.devices_panel import DevicesPanel
+from taurus_gui.widgets.graph_panel import GraphPanel
 from taurus_gui.widgets.history import History
 from taurus_gui.widgets.live_plot import LivePlot
 from taurus_gui.widgets.run_bar import RunBar
@@ -52,6 +53,7 @@ class OperatorWindow(QtWidgets.QMainWindow):
         self.plot = LivePlot()
         self.history = History()
         self.console = ConsoleView()
+        self.graph = GraphPanel()
         self.control_strip = ControlStrip()
         self.run: dict[str, Any] = {}
         self._prompt = self._role = ""
@@ -73,9 +75,12 @@ class OperatorWindow(QtWidgets.QMainWindow):
         self.setTabPosition(QtCore.Qt.BottomDockWidgetArea, QtWidgets.QTabWidget.North)
         # behind another tab a dock is not hidden: only this signal tells
         console.visibilityChanged.connect(self.console.note_sight)
+        graph = self._add_dock("Graph", self.graph, QtCore.Qt.BottomDockWidgetArea)
+        graph.visibilityChanged.connect(self.graph.note_sight)
         self.tabifyDockWidget(history, console)
+        self.tabifyDockWidget(console, graph)
         history.raise_()
-        for dock in (history, console):
+        for dock in (history, console, graph):
             _name_by_tab(dock)
         self.resize(*_SIZE)
         self.resizeDocks([devices], [_LEFT_WIDTH], QtCore.Qt.Horizontal)
@@ -111,6 +116,8 @@ class OperatorWindow(QtWidgets.QMainWindow):
         bar.people.login_requested.connect(self._open_login)
         bar.people.logout_requested.connect(self.log_out)
         bar.people.control_requested.connect(self._ask_control)
+        self.graph.status_wanted.connect(self._ask_graph)
+        self.graph.preview_wanted.connect(self._ask_preview)
         self.control_strip.given.connect(lambda: self._ask_control("give"))
         self.control_strip.kept.connect(lambda: self._ask_control("keep"))
         self.people.changed.connect(self._show_access)
@@ -174,6 +181,14 @@ class OperatorWindow(QtWidgets.QMainWindow):
     def _forget_dialog(self, _result: int) -> None:
         self.dialog = None
 
+    def _ask_graph(self, device: str) -> None:
+        if self.backend.is_connected:
+            self.backend.ask("graph/status", self.graph.show_status, path=device)
+
+    def _ask_preview(self, node: str, device: str) -> None:
+        if self.backend.is_connected:
+            self.backend.ask("graph/preview", self.graph.show_preview, node=node, path=device)
+
     def _ask_limits(self, expression: str) -> None:
         role = self._role
 
@@ -209,6 +224,7 @@ class OperatorWindow(QtWidgets.QMainWindow):
         typ = notice["typ"]
         if typ.startswith(("scan/", "mdw/")):
             self.plot.take(notice)
+            self.graph.take(notice)
         elif typ == "run/state":
             self._show_run(notice)
         elif typ in ("run/suspended", "run/resumed"):

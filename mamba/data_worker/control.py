@@ -167,6 +167,11 @@ class Armed:
         """The account, once settled; also there after a failure."""
         return self._supervisor.ledger
 
+    @property
+    def file(self) -> Path:
+        """The raw file: of the first sink that keeps, where its template of a path puts it."""
+        return self._plan.files[self._plan.sinks[0]]
+
     def progress(self) -> Progress:
         """Where it stands; costs nothing."""
         return self._supervisor.progress

@@ -299,6 +299,7 @@ def _check(graph: Graph) -> None:
         raise _Problem(("nodes",), "a graph needs a sink that keeps frames", "add a node of kind 'hdf5'")
     if not any(node.inputs == (0, 0) for node in built.values()):
         raise _Problem(("nodes",), "a graph needs a source", "add a node of kind 'stream'")
+    _check_files(graph, built)
     _check_edges(graph, built)
     try:
         graph.order()
@@ -337,6 +338,19 @@ def _check_writers(graph: Graph, built: dict[str, Node], at: int, spec: NodeSpec
     if others:
         what = f"node {spec.name!r}: each of its writers has an actor of its own"
         raise _Problem(("nodes", at), what, "give it no group", f"it shares the group {group!r} with {others[0]}")
+
+
+def _check_files(graph: Graph, built: dict[str, Node]) -> None:
+    """One template of two sinks is two files only where `{name}` tells them apart."""
+    owners: dict[str, str] = {}
+    for at, spec in enumerate(graph.nodes):
+        node, template = built[spec.name], str(spec.parameters.get("path") or "")
+        if not (isinstance(node, Sink) and node.keeps) or not template or "{name" in template:
+            continue
+        other = owners.setdefault(template, spec.name)
+        if other != spec.name:
+            what = f"node {spec.name!r}: would write the file that node {other!r} writes"
+            raise _Problem(("nodes", at, "parameters", "path"), what, "give it another path, or {name} in it", template)
 
 
 def _check_edges(graph: Graph, built: dict[str, Node]) -> None:

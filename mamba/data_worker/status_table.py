@@ -106,12 +106,13 @@ def _make_node_table(nodes: Sequence[NodeProgress], *, full: bool) -> Table:
     for title, justify in columns:
         table.add_column(title, justify=justify, no_wrap=True)
     for node in nodes:
-        cells = _write_cells(node)
+        cells = make_cells(node)
         table.add_row(*(cells[title] for title, _ in columns))
     return table
 
 
-def _write_cells(node: NodeProgress) -> dict[str, str | Text]:
+def make_cells(node: NodeProgress) -> dict[str, str | Text]:
+    """What the table says of a node, by the title of the column."""
     return {
         "node": node.name,
         "kind": node.kind,

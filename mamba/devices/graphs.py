@@ -317,7 +317,7 @@ def describe_graph(camera: Camera | OwnSources) -> GraphStatus:
         written=at.written,
         missing=lost,
         frames_per_s=at.frames_per_s if ledger is None else ledger.frames_per_s,
-        file=str(armed.job.file),
+        file=str(armed.file),
         nodes=at.nodes,
     )
 

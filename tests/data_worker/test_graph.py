@@ -210,3 +210,25 @@ def test_a_region_beyond_the_frame_is_refused_before_anything_starts() -> None:
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(GraphInvalid, match="not there"):
         load_graph(tmp_path / "none.yaml")
+
+
+def test_two_sinks_cannot_write_one_file(tmp_path: Path) -> None:
+    file = tmp_path / "two.yaml"
+    text = """
+name: two
+nodes:
+  - {name: camera, kind: stream}
+  - {name: file, kind: hdf5, parameters: {path: "{sample}/a"}}
+  - name: other
+    kind: hdf5
+    parameters:
+      path: "{sample}/a"
+edges:
+  - {from: camera, to: file}
+  - {from: camera, to: other}
+"""
+    file.write_text(text)
+    with pytest.raises(GraphInvalid, match=r"line 9: node 'other': would write the file that node 'file' writes"):
+        load_graph(file)
+    file.write_text(text.replace("/a", "/{name}"))
+    assert len(load_graph(file).nodes) == 3

@@ -151,7 +151,7 @@ def test_packed_split_files_in_a_folder_by_template_survive_a_killed_writer(star
     os.kill(pid_of("file"), signal.SIGKILL)
     ledger = armed.wait(30)
     assert (ledger.written, ledger.missing) == (900, ())
-    assert ledger.files == (tmp_path / "copper" / "camera_007.h5",)
+    assert ledger.files == (armed.file,) == (tmp_path / "copper" / "camera_007.h5",)
     check_file(ledger, feeder.feed.shape)
     assert [part.name for part in sorted(ledger.files[0].parent.glob("*_frames_*"))] == [
         f"camera_007_frames_0000{number}.h5" for number in range(4)

@@ -78,6 +78,8 @@ class PracticeHost:
         self.commands: list[dict[str, Any]] = []
         self.requests: list[str] = []
         self.asked: list[dict[str, Any]] = []
+        self.graph: dict[str, Any] = {}
+        self.preview: dict[str, Any] = {}
         self.output = ""
         self.history: list[dict[str, Any]] = []
         self.limits = {"M.energy": {"low": 5.0, "high": 20.0, "unit": "keV"}}
@@ -181,6 +183,8 @@ class PracticeHost:
         handlers.add("cmd", self._cmd)
         handlers.add("cmd/status", self._status)
         handlers.add("dev/limits", self._limits)
+        handlers.add("graph/status", self._graph_status)
+        handlers.add("graph/preview", lambda _call, *, node="", path="": self.preview)
         handlers.add("session/output", self._last_output)
         handlers.add("run/pause", self._pause)
         handlers.add("run/resume", lambda _call: self._steer("paused", "running"))
@@ -236,6 +240,11 @@ class PracticeHost:
     def _limits(self, call: Call, *, path: str) -> Any:
         own = {} if self.gate.find_caller(call).role == "expert" else self.operator_limits
         return own.get(path) or self.limits.get(path, {"low": None, "high": None, "unit": ""})
+
+    def _graph_status(self, _call: Call, *, path: str = "") -> Any:
+        if path not in ("", self.graph.get("device")):
+            raise ZError("unknown-device", f"{path}: has no graph")
+        return self.graph
 
     def _steer(self, wanted: str, state: str) -> Any:
         if self.run["state"] != wanted:
