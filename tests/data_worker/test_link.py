@@ -3,13 +3,16 @@
 import threading
 from pathlib import Path
 
+import pytest
+
 from mamba.data_worker.frame import DataFormat
 from mamba.data_worker.link import LinkReceiver, LinkSender
 from mamba.errors import StreamBroken
 
 
-def test_a_reader_that_gave_up_before_the_answer_may_come_again(tmp_path: Path) -> None:
-    sender = LinkSender(f"ipc://{tmp_path}/e", DataFormat((4,), "uint16", "zmq", token="secret"))
+@pytest.mark.parametrize("scheme", ["unix", "ipc"])
+def test_a_reader_that_gave_up_before_the_answer_may_come_again(tmp_path: Path, scheme: str) -> None:
+    sender = LinkSender(f"{scheme}://{tmp_path}/e", DataFormat((4,), "uint16", "zmq", token="secret"))
     done = threading.Event()
 
     def answer() -> None:
