@@ -32,7 +32,7 @@ class Origin:
 
     def __init__(self, folder: Path, policy: Policy, nest: Nest) -> None:
         self._nest = nest
-        self.plan = EdgePlan("camera", "out", "file", "camera", policy, f"ipc://{folder}/e", "token", SLOTS, False)
+        self.plan = EdgePlan("camera", "out", "file", "camera", policy, f"unix://{folder}/e", "token", SLOTS, False)
         form, ring = format_port(Flow(SHAPE, "uint16"), SLOTS)
         assert ring is not None
         self.port = Port([self.plan], form, ring)
