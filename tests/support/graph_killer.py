@@ -71,7 +71,10 @@ class Killer:
                 self.acknowledged.add(first, count)
             process = processes.get(group)
             if process is not None and process.is_running() and not self.armed.done:
-                os.kill(process.pid, signal.SIGKILL)
+                try:
+                    os.kill(process.pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue  # it was gone in this moment
                 self.kills += 1
 
     def await_written(self, frames: int) -> bool:
