@@ -1,4 +1,4 @@
-"""A graph that runs for minutes: once warm, no process that belongs to it grows."""
+"""A graph that runs for minutes: once warm, no process grows, but for what a writer knows of its frames."""
 
 from __future__ import annotations
 
@@ -10,14 +10,19 @@ from pathlib import Path
 import psutil
 import pytest
 
+from mamba.data_worker import control
 from mamba.data_worker.control import feedback
 from mamba.data_worker.graph import Graph, parse_graph
 from tests.data_worker.conftest import Start, make_graph, ray_once, start  # noqa: F401  # fixtures
 
 MINUTES = float(os.environ.get("MAMBA_MINUTES", "10"))
-RATE, SHAPE, BLOCK_FRAMES = 100.0, (128, 128), 2
+FRAMES, SHAPE, BLOCK_FRAMES = 240_000, (32, 48), 4
+"""However long it takes: HDF5 is warm after some 60,000."""
 SAMPLES = 60
 FLAT = 1.05
+SLACK_BYTES = 2**20
+BYTES_PER_FRAME = 128
+"""Of a writer: it knows the row of every frame number, and HDF5 something of every chunk; 110 were measured."""
 
 
 def make_watched() -> Graph:
@@ -43,30 +48,33 @@ def measure(processes: list[psutil.Process]) -> dict[str, int]:
 @pytest.mark.timeout(60 * MINUTES + 300)
 def test_no_process_grows(start: Start, tmp_path: Path) -> None:  # noqa: F811
     """`MAMBA_MINUTES` (10): medians of the last quarter within 5% of those of the second."""
-    frames, fed_back = int(RATE * 60 * MINUTES), [0]
+    fed_back = [0]
 
     def count(_row: object) -> None:
         fed_back[0] += 1
 
     leave = feedback["steer"].subscribe(count)
-    _feeder, armed = start(make_watched(), frames=frames, shape=SHAPE, block_frames=BLOCK_FRAMES, rate=RATE)
+    rate = FRAMES / 60 / MINUTES
+    _feeder, armed = start(make_watched(), frames=FRAMES, shape=SHAPE, block_frames=BLOCK_FRAMES, rate=rate)
     here = psutil.Process()
     processes = [here, *here.children(recursive=True)]
+    writer = control._runner._processes["file"].pid
     samples: list[dict[str, int]] = []
     for number in range(SAMPLES - 1):
-        at = (number + 1) * frames // SAMPLES
+        at = (number + 1) * FRAMES // SAMPLES
         while armed.progress().written < at:
             assert not armed.done, armed.ledger
             time.sleep(0.2)  # between looks
         samples.append(measure(processes))
     ledger = armed.wait(60)
     leave()
-    assert (ledger.written, ledger.missing, fed_back[0]) == (frames, (), frames)
+    assert (ledger.written, ledger.missing, fed_back[0]) == (FRAMES, (), FRAMES)
     second, last = samples[SAMPLES // 4 : SAMPLES // 2], samples[-SAMPLES // 4 :]
     grown = {}
     for name in samples[0]:
         early, late = (statistics.median(sample[name] for sample in part) for part in (second, last))
         print(f"soak: {name}: {early / 2**20:.2f} → {late / 2**20:.2f} MiB ({late / early:.3f})")
-        if late > FLAT * early:
+        known = BYTES_PER_FRAME * FRAMES / 2 if name.endswith(f" {writer}") else 0
+        if late > FLAT * early + SLACK_BYTES + known:
             grown[name] = late / early
     assert not grown
