@@ -16,6 +16,7 @@ import select
 import shutil
 import signal
 import tempfile
+import time
 from pathlib import Path
 
 from mamba.errors import AlreadyRunning
@@ -43,7 +44,9 @@ class OwnedFolder:
 
     def remove(self) -> None:
         """Remove it; idempotent."""
-        shutil.rmtree(self.path, ignore_errors=True)  # another sweep may be at it too
+        deadline = time.monotonic() + _GONE_S
+        while self.path.exists() and time.monotonic() < deadline:
+            shutil.rmtree(self.path, ignore_errors=True)  # one of Ray's that ends just now may write once more
         self._lock.release()
 
 
