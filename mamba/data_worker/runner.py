@@ -182,7 +182,7 @@ class Runner:
                 object_store_memory=_STORE_BYTES,
                 log_to_driver=False,
                 configure_logging=False,
-                _temp_dir=str(self._folder.path),
+                _temp_dir=str(self._folder.path / "r"),  # it opens this one to everybody, and ours is around it
             ).result()
         except ImportError as error:
             self.shutdown()

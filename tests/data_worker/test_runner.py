@@ -1,5 +1,6 @@
 """Ray outlives the thread that happened to arm the first graph."""
 
+import stat
 import threading
 
 import psutil
@@ -27,3 +28,6 @@ def test_ray_outlives_the_thread_that_started_it(runner):
     assert len(servers) == 2
     assert all(p.status() != psutil.STATUS_ZOMBIE for p in servers)
     assert runner.call("one", "identify")["pid"] in {p.pid for p in psutil.Process().children(recursive=True)}
+    folder = runner._folder.path
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700  # Ray opens its own to everybody
+    assert list(folder.glob("r/session_*/sockets/raylet"))
