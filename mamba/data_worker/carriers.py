@@ -187,29 +187,33 @@ class _UnixServer:
     def take(self, timeout_s: float) -> Iterator[tuple[Any, list[bytes]]]:
         for packets in self._there.values():
             packets.flush()  # one that is gone is found below
-        for number, _ in self._epoll.poll(timeout_s):
-            if number == self._listener.fileno():
-                self._accept()
-                continue
-            packets = self._there[number]
-            while size := packets.receive(self._buffer):
-                head = bytes(self._buffer[:DESCRIPTOR_BYTES])
-                rest = [bytes(self._buffer[DESCRIPTOR_BYTES:size])] if size > DESCRIPTOR_BYTES else []
-                yield packets, [head, *rest]
-            if packets.ended:
-                self._drop(packets)
+        ready = self._epoll.poll(timeout_s)
+        while ready:
+            fresh = [number for number, _ in ready if number == self._listener.fileno() and self._accept()]
+            for packets in [self._there[number] for number, _ in ready if number in self._there]:
+                yield from self._read(packets)
+            ready = self._epoll.poll(0) if fresh else []  # who has just come in has mostly said something already
 
-    def _accept(self) -> None:
+    def _read(self, packets: _Packets) -> Iterator[tuple[Any, list[bytes]]]:
+        while size := packets.receive(self._buffer):
+            head = bytes(self._buffer[:DESCRIPTOR_BYTES])
+            rest = [bytes(self._buffer[DESCRIPTOR_BYTES:size])] if size > DESCRIPTOR_BYTES else []
+            yield packets, [head, *rest]
+        if packets.ended:
+            self._drop(packets)
+
+    def _accept(self) -> bool:
         try:
             socket, _ = self._listener.accept()
         except BlockingIOError:
-            return  # it did not wait
+            return False  # it did not wait
         _, user, _ = struct.unpack("3i", socket.getsockopt(sockets.SOL_SOCKET, sockets.SO_PEERCRED, 12))
         if user != os.getuid():  # a second wall behind the 0700 folder
             socket.close()
-            return
-        self._there[socket.fileno()] = _Packets(socket)
-        self._epoll.register(socket, select.EPOLLIN)
+        else:
+            self._there[socket.fileno()] = _Packets(socket)
+            self._epoll.register(socket, select.EPOLLIN)
+        return True
 
     def _drop(self, packets: _Packets) -> None:
         self._left = packets.ended = True
