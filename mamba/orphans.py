@@ -19,7 +19,6 @@ import tempfile
 import time
 from pathlib import Path
 
-from mamba.errors import AlreadyRunning
 from mamba.runtime import Lock
 
 SHARED = Path("/dev/shm")  # noqa: S108  # not a temporary folder: the kernel's shared memory, files are 0600
@@ -62,16 +61,32 @@ def sweep_folders(mdw: Path) -> list[Path]:
 
 
 def _sweep(folder: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError):  # somebody was faster
+        lock = _take_over(folder / _LOCK) if folder.stat().st_uid == os.getuid() else None
+        if lock is not None:
+            end_writers(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
+            return True
+    return False
+
+
+def _take_over(file: Path) -> int | None:
+    """The lock of a dead owner; None while it lives.
+
+    It is never made: an owner in the middle of removing its folder has its lock file gone and is alive, and would be
+    ended as somebody who writes there.
+    """
+    lock = os.open(file, os.O_RDWR | os.O_CLOEXEC)
     try:
-        if folder.stat().st_uid != os.getuid() or not (folder / _LOCK).exists():
-            return False
-        lock = Lock(folder / _LOCK)
-    except (AlreadyRunning, FileNotFoundError):
-        return False  # it has its owner, or somebody was faster
-    end_writers(folder)
-    shutil.rmtree(folder, ignore_errors=True)
-    lock.release()
-    return True
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        taken = os.path.samestat(file.stat(), os.fstat(lock))
+    except (BlockingIOError, FileNotFoundError):
+        taken = False
+    if taken:
+        return lock
+    os.close(lock)
+    return None
 
 
 def end_writers(folder: Path) -> list[int]:

@@ -201,10 +201,14 @@ def test_the_meters_say_who_is_behind_and_who_waits(start: Start, tmp_path: Path
     def read() -> dict[str, Any]:
         return {node.name: node for node in armed.progress().nodes}
 
-    wait_until(lambda: read()["bad"].queued == 8, what="the slow node to hold the whole ring")
+    def read_camera() -> tuple[int, int]:
+        return read()["camera"].queued, read()["camera"].credits
+
+    wait_until(lambda: read_camera() == (8, 0), what="the detector to wait for a slot")
     nodes = read()
-    assert (nodes["camera"].queued, nodes["camera"].credits) == (8, 0), "the detector waits for a slot"
-    assert nodes["bad"].credits == 0
+    # it holds what it had taken when it hung: one block at least, the more the later its releases had come
+    assert nodes["bad"].queued >= 1
+    assert nodes["bad"].queued + nodes["bad"].credits == 8
     assert nodes["file"].queued + nodes["file"].credits >= 8, "the tightest input of several"
     wait_until(lambda: read()["bad"].lag_s > 1.0, what="the lag to grow while nothing comes through")
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from mamba.data_worker import runner
+from mamba import orphans
 from mamba.data_worker.control import arm
 from mamba.data_worker.graph import Graph, parse_graph
 from tests.data_worker.conftest import REGIONS
@@ -99,7 +99,7 @@ class DyingConsole:
         assert self._process.stdout is not None
         self._process.stdout.close()
         self._folder.cleanup()
-        runner._sweep_folders()
+        orphans.sweep_folders(Path(self._folder.name))
 
 
 if __name__ == "__main__":

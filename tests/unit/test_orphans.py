@@ -57,3 +57,28 @@ def test_a_folder_without_a_lock_is_nobody_s_to_sweep(tmp_path: Path) -> None:
     folder.remove()
     assert [file.name for file in tmp_path.iterdir()] == ["mine"]
     folder.remove()
+
+
+@pytest.mark.usefixtures("nothing_else")
+@pytest.mark.parametrize("moment", ["opened", "locked"])
+def test_an_owner_that_is_removing_its_folder_is_not_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", OWNER, tmp_path], stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        path, *pids = owner.stdout.readline().split()
+        step, module = {"opened": ("open", orphans.os), "locked": ("flock", orphans.fcntl)}[moment]
+        known = getattr(module, step)
+
+        def remove_first(*arguments: object) -> object:
+            monkeypatch.setattr(module, step, known)
+            (Path(path) / "owner.lock").unlink()  # as the owner does, at this moment
+            return known(*arguments)
+
+        monkeypatch.setattr(module, step, remove_first)
+        assert sweep_folders(tmp_path) == []
+        assert owner.poll() is None
+        assert (Path(path) / "log").exists()
+        for pid in pids:
+            os.kill(int(pid), signal.SIGKILL)
+        owner.kill()
