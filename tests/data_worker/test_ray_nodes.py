@@ -36,6 +36,7 @@ def test_every_frame_arrives_over_tcp_also_after_deaths(start: Start, nodes: lis
     check_exact(ledger, frames=1500, acknowledged=killer.acknowledged)
 
 
+@pytest.mark.soak
 def test_writers_on_other_nodes_share_a_stream(start: Start, nodes: list[str]) -> None:
     places = dict(zip(("file_1", "file_2", "file_3"), nodes, strict=True))
     _, armed = start(make_graph(), frames=402, shape=SHAPE, places=places)
@@ -51,6 +52,7 @@ def test_a_node_that_is_not_there_is_told(start: Start, nodes: list[str]) -> Non
         start(make_three_actors(), places={"file": "elsewhere"})
 
 
+@pytest.mark.soak
 def test_a_branch_at_another_node_does_not_come_while_it_runs(start: Start, nodes: list[str]) -> None:
     places = {"look": nodes[1], **dict.fromkeys(GROUPS, nodes[0])}
     graph = make_three_actors()

@@ -108,7 +108,7 @@ def test_what_is_missing_is_missing_in_its_writer_s_file(start: Start) -> None:
     check_shared(ledger, 2)
 
 
-@pytest.mark.parametrize("policy", ["drop", "latest"])
+@pytest.mark.parametrize("policy", ["drop", pytest.param("latest", marks=pytest.mark.soak)])
 def test_what_edges_to_the_writers_drop_is_in_the_ledger(start: Start, policy: str) -> None:
     _, armed = start(make_graph(policy=policy), frames=1000, shape=SHAPE)
     ledger = armed.wait(30)
@@ -118,6 +118,7 @@ def test_what_edges_to_the_writers_drop_is_in_the_ledger(start: Start, policy: s
     check_shared(ledger, 3)
 
 
+@pytest.mark.soak
 def test_a_screen_comes_while_several_write_and_a_writer_does_not(start: Start) -> None:
     graph = make_graph()
     _, armed = start(graph, frames=100_000, shape=SHAPE, period_s=0.004)
@@ -204,6 +205,7 @@ def test_forty_kills_at_random_moments(start: Start, tmp_path: Path) -> None:
         kills += max(1, killer.kills)
 
 
+@pytest.mark.soak
 def test_what_a_killed_console_and_its_writers_leave_is_recovered_by_the_joint_name(tmp_path: Path) -> None:
     joint = tmp_path / "raw.h5"
     with Feeder(frames=100_000, shape=SHAPE, period_s=0.002) as feeder, DyingConsole(joint, feeder) as console:
@@ -223,6 +225,7 @@ def test_what_a_killed_console_and_its_writers_leave_is_recovered_by_the_joint_n
     assert not recover_file(joint).mended
 
 
+@pytest.mark.soak
 def test_recover_makes_the_joint_file_of_dead_writers(start: Start, tmp_path: Path) -> None:
     _, armed = start(make_graph(), frames=600, shape=SHAPE)
     ledger = armed.wait(20)

@@ -81,6 +81,7 @@ def check_file(killed: Killed) -> None:
     assert all((frames[row] == make_frame(number, SHAPE)).all() for row, number in enumerate(numbers))
 
 
+@pytest.mark.soak
 def test_down_takes_what_a_killed_console_left(killed: Killed) -> None:
     assert time.monotonic() - killed.since < GONE_S
     check_file(killed)

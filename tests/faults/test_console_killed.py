@@ -123,6 +123,7 @@ def test_a_move_outside_a_run_is_stopped_and_the_shutter_left_as_it_was(watch: B
     watch.client.command("RE(mv(M.shutter, 'closed'))", timeout_s=10)
 
 
+@pytest.mark.soak
 def test_a_camera_that_nobody_reads_is_aborted(watch: BeamlineWatch) -> None:
     since = len(watch.notices)
     watch.begin("RE(acquire(D.camera, frames=3000, period_s=0.01))")

@@ -78,7 +78,7 @@ def kill_in_arm(start: Start, kind: str, file: Path, after: int) -> float:
     return seconds
 
 
-@pytest.mark.parametrize("kind", ["gcs", pytest.param("raylet", marks=pytest.mark.soak), "all"])
+@pytest.mark.parametrize("kind", ["gcs", *(pytest.param(kind, marks=pytest.mark.soak) for kind in ("raylet", "all"))])
 def test_the_run_fails_with_its_counts_and_the_next_starts_ray_anew(start: Start, tmp_path: Path, kind: str) -> None:
     assert kill_in_arm(start, kind, tmp_path / "dying.h5", 20) < FAILED_S
 

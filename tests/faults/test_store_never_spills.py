@@ -42,7 +42,7 @@ def read_store() -> dict[str, int]:
     """What Ray says of its store, from now on."""
     folder, since = control._runner._folder, time.time()
     assert folder is not None
-    (file,) = folder.path.glob("session_2*/logs/debug_state.txt")
+    (file,) = folder.path.glob("r/session_2*/logs/debug_state.txt")
     wait_for(lambda: file.stat().st_mtime > since and "num bytes currently spilled" in file.read_text(), "Ray is mute")
     told = dict(line[2:].partition(": ")[::2] for line in file.read_text().splitlines() if line.startswith("- "))
     spilled = [path for path in folder.path.rglob("*spill*/**/*") if path.is_file()]
@@ -73,7 +73,7 @@ def overrun(start: Start, file: Path, seconds: float, policy: str) -> tuple[int,
     return frames, ledger.written
 
 
-@pytest.mark.parametrize("policy", ["hold", "drop"])
+@pytest.mark.parametrize("policy", ["hold", pytest.param("drop", marks=pytest.mark.soak)])
 def test_a_full_ring_holds_the_detector_or_drops_and_nothing_is_spilled(
     start: Start, tmp_path: Path, policy: str
 ) -> None:
