@@ -81,7 +81,7 @@ check: install-tests
 	@interrogate -q mamba tango_servers taurus_gui || interrogate -v mamba tango_servers taurus_gui
 
 test: check
-	@$(PY) -m pytest -q -m "not soak" -n 4 --dist loadfile --max-worker-restart 0
+	@$(PY) -m pytest -q -m "not soak" -n 3 --dist loadfile --max-worker-restart 0
 
 bench: install-tests
 	@$(PY) -m tests.bench

@@ -12,6 +12,8 @@ from tests.support.dying_console import make_graph
 from tests.support.graph_killer import GROUPS, SHAPE, Killer, check_exact, make_three_actors
 from tests.support.ray_nodes import adding_nodes
 
+pytestmark = pytest.mark.soak  # a cluster of several nodes takes half a minute
+
 
 @pytest.fixture(scope="module")
 def nodes(ray_once: None) -> Iterator[list[str]]:

@@ -101,6 +101,7 @@ def test_three_write_and_one_file_shows_all(start: Start, file: dict[str, Any]) 
         np.testing.assert_allclose(tens["tens"][:-1], means, rtol=1e-5)
 
 
+@pytest.mark.soak
 def test_what_is_missing_is_missing_in_its_writer_s_file(start: Start) -> None:
     _, armed = start(make_graph(2), frames=90, shape=SHAPE, skip=[0, 7, 8, 9, 10, 89])
     ledger = armed.wait(20)
@@ -108,6 +109,7 @@ def test_what_is_missing_is_missing_in_its_writer_s_file(start: Start) -> None:
     check_shared(ledger, 2)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("policy", ["drop", pytest.param("latest", marks=pytest.mark.soak)])
 def test_what_edges_to_the_writers_drop_is_in_the_ledger(start: Start, policy: str) -> None:
     _, armed = start(make_graph(policy=policy), frames=1000, shape=SHAPE)
@@ -132,11 +134,13 @@ def test_a_screen_comes_while_several_write_and_a_writer_does_not(start: Start) 
     check_shared(armed.abort("seen enough"), 3)
 
 
+@pytest.mark.soak
 def test_an_arm_shorter_than_a_round_leaves_empty_files(start: Start) -> None:
     _, armed = start(make_graph(3), frames=3, shape=SHAPE)
     check_shared(armed.wait(20), 3)
 
 
+@pytest.mark.soak
 def test_no_frame_at_all(start: Start) -> None:
     _, armed = start(make_graph(2), frames=4, shape=SHAPE, skip=[0, 1, 2, 3])
     ledger = armed.wait(20)
@@ -157,6 +161,7 @@ def test_killed_writers_are_replaced_and_the_joint_file_is_whole(start: Start) -
     check_shared(ledger, 3)
 
 
+@pytest.mark.soak
 def test_one_writer_s_full_disk_ends_the_run_and_the_joint_file_has_what_is_safe(start: Start, tmp_path: Path) -> None:
     _, armed = start(make_graph(), frames=12, shape=SHAPE, file=tmp_path / "before.h5")
     armed.wait(20)

@@ -27,7 +27,7 @@ from tests.support.node_driver import JOB, drain, make_slot, open_source
 from tests.support.site_database import find_free_port
 from tests.support.tango_facility import Process, wait_until
 
-pytestmark = pytest.mark.alone  # Tango connects after it has subscribed: on a busy machine the first events are lost
+pytestmark = pytest.mark.soak  # Tango connects after it has subscribed: on a busy machine first events are lost
 
 _ROOT = Path(__file__).parents[2]
 

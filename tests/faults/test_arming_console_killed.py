@@ -23,6 +23,8 @@ from tests.support.facility import runtime_folder
 from tests.support.frame_feeder import Feeder, make_frame
 from tests.support.graph_killer import SHAPE, make_three_actors, wait_for
 
+pytestmark = pytest.mark.soak  # starts consoles with a Ray of their own, one after the other
+
 GONE_S = 10.0
 
 

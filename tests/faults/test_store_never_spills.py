@@ -15,6 +15,8 @@ from mamba.data_worker.graph import Graph, parse_graph
 from tests.data_worker.conftest import Start, make_graph
 from tests.support.graph_killer import wait_for
 
+pytestmark = pytest.mark.soak  # starts a Ray of its own
+
 SHAPE = (256, 256)
 BLOCK_FRAMES, SECONDS_PER_BLOCK = 4, 0.02
 DRAINED_PER_S = BLOCK_FRAMES / SECONDS_PER_BLOCK
