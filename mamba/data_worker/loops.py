@@ -71,9 +71,10 @@ class NodeLoop(threading.Thread, ABC):
             self._guard(self.give_up)
         self.meter.drained = True
         self.reporter.send("drained", **self.read_meter())
+        tends = True
         while not self._finished:
             self.obey(POLL_S)
-            self.tend()
+            tends = tends and self._guard(self.tend)  # whatever it raises: the account is still to come
         self._guard(lambda: self.finish(self._account))
         self.close()
 

@@ -42,7 +42,7 @@ class Input:
     """One input of a node: the edge, which is made anew when its origin was killed, and what was taken from it."""
 
     def __init__(self, plan: EdgePlan) -> None:
-        self.plan, self.ended = plan, False
+        self.plan, self.ended, self._left = plan, False, False
         self.edge: InEdge | None = None
         self._held: list[Taken] = []
         self._seen = RangeSet()
@@ -100,6 +100,8 @@ class Input:
 
     def look_back(self) -> Taken | None:
         """After the end: a block that an origin in the place of a killed one sends again, or None."""
+        if self._left:
+            return None
         if self.edge is not None:
             self.edge.link.notice_loss()
             if self.edge.link.lost:
@@ -139,9 +141,10 @@ class Input:
             self.edge.release(*(each.block for each in taken if each.edge is self.edge))
 
     def close(self) -> None:
-        """Leave the origin."""
+        """Leave the origin for good: what was taken is not given back; idempotent."""
         if self.edge is not None:
             self.edge.close()
+        self.edge, self._left = None, True
 
 
 class StepLoop(NodeLoop):
@@ -345,12 +348,13 @@ class StepLoop(NodeLoop):
 
     def give_up(self) -> None:
         """Leave the origins, so that none waits for this node; say what is safe."""
-        if isinstance(self.node, Sink):
-            ranges = self.node.flush()
-            if ranges:
+        try:
+            if isinstance(self.node, Sink) and (ranges := self.node.flush()):
                 self.reporter.send("written", ranges=ranges)
-        for each in self._inputs.values():
-            each.close()
+        finally:
+            self._unsafe = []  # nobody waits for them any more, and nothing is flushed for their sake
+            for each in self._inputs.values():
+                each.close()
         self.pass_end(End(0, 0))
 
     def finish(self, account: dict[str, Any] | None) -> None:
