@@ -267,8 +267,8 @@ def test_who_may_not_type_is_told_why_until_they_may(tmp_path: Path) -> None:
             stream.sendall(pack(KEYS, b"again"))
             wait_until(lambda: typed == [b"yes", b"again"])
     finally:
-        loop.call_later(0, loop.stop)
-        wait_until(lambda: not thread.is_alive(), timeout_s=70, what="the loop's end")
+        loop.call_from_thread(loop.stop)
+        wait_until(lambda: not thread.is_alive(), what="the loop's end")
         server.close()
         terminal.close()
 
