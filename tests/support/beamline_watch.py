@@ -26,8 +26,10 @@ class BeamlineWatch:
         self.beamline = beamline
         self.client: Client = beamline.client()
         self.notices: list[dict[str, Any]] = []
-        self._subscriber = Subscriber(beamline.runtime.notify, prefixes=("session/person", *prefixes))
+        self._prefixes = ("session/person", *prefixes)
+        self._subscriber = Subscriber(beamline.runtime.notify, prefixes=self._prefixes)
         wait_until(self._hears, "the subscriber hears the host")
+        self._seq: dict[str, int] = self.client.request("state")["seq"]  # what came before is nobody's business here
 
     def _hears(self) -> bool:
         self.client.request("auth/login", person="Probe")
@@ -54,6 +56,7 @@ class BeamlineWatch:
         """Keep the notices that have come."""
         while (notice := self._subscriber.receive(0)) is not None:
             self.notices.append(notice)
+            self._seq[notice["typ"]] = max(notice["seq"], self._seq.get(notice["typ"], 0))
 
     def wait_notice(self, typ: str, *, since: int = 0, timeout_s: float = 15.0, **fields: Any) -> dict[str, Any]:
         """The first notice of that kind, and with these fields, from number `since` on."""
@@ -71,13 +74,20 @@ class BeamlineWatch:
         return str(self.client.request("run/status")["state"])
 
     def wait_idle(self, timeout_s: float = 20.0) -> None:
-        """Until the engine has nothing to do and the prompt is back."""
+        """Until the engine has nothing to do, the prompt is back, and every notice of before has come."""
 
-        def is_idle() -> bool:
-            state = self.client.request("state")
-            return bool(state["run"]["state"] == "idle" and state["prompt"] == "idle" and state["running"] is None)
+        def find_idle() -> dict[str, Any] | None:
+            state: dict[str, Any] = self.client.request("state")
+            idle = state["run"]["state"] == "idle" and state["prompt"] == "idle" and state["running"] is None
+            return state if idle else None
 
-        wait_until(is_idle, "engine and prompt are idle", timeout_s=timeout_s)
+        told = wait_until(find_idle, "engine and prompt are idle", timeout_s=timeout_s)["seq"]
+        # notices come by another socket than replies
+        wait_until(lambda: self._has_come(told), "the notices of before", timeout_s=timeout_s)
+
+    def _has_come(self, told: dict[str, int]) -> bool:
+        self.collect()
+        return all(self._seq.get(typ, 0) >= number for typ, number in told.items() if typ.startswith(self._prefixes))
 
     @property
     def console_pid(self) -> int:
