@@ -13,12 +13,15 @@ from mamba.errors import FacilityError
 
 Event = dict[str, Any]
 
+_LOAD_S = 30.0  # PyTango is loaded in a second on a quiet machine
+
 
 class AdminLink:
     """One `tango_admin` process; an async context manager, one request at a time."""
 
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
+        self._ready = False
 
     async def __aenter__(self) -> AdminLink:
         self._process = await asyncio.create_subprocess_exec(
@@ -36,6 +39,23 @@ class AdminLink:
         process.kill()  # it keeps nothing; a Tango call that hangs must not keep us
         await process.wait()
 
+    async def _find_ready(self) -> asyncio.subprocess.Process:
+        """Its time to load Tango is not that of the first request."""
+        process = self._process
+        if process is None or process.stdout is None:
+            raise FacilityError("Tango administration: asked outside its 'async with'")
+        if not self._ready:
+            try:
+                async with asyncio.timeout(_LOAD_S):
+                    self._ready = bool(await process.stdout.readline())
+            except TimeoutError:
+                raise FacilityError(
+                    "Tango administration: its process does not start",
+                    seen=f"nothing for {_LOAD_S:g} s",
+                    remedy="look at the machine's load and at facility.log",
+                ) from None
+        return process
+
     async def ask(
         self, verb: str, *, timeout_s: float, on_event: Callable[[Event], None] | None = None, **fields: Any
     ) -> Any:
@@ -44,9 +64,9 @@ class AdminLink:
         Raises:
             FacilityError: the request failed, or was not answered within `timeout_s`.
         """
-        process = self._process
-        if process is None or process.stdin is None or process.stdout is None:
-            raise FacilityError("Tango administration: asked outside its 'async with'")
+        process = await self._find_ready()
+        assert process.stdin is not None
+        assert process.stdout is not None
         process.stdin.write(json.dumps({"verb": verb, "timeout_s": timeout_s, **fields}).encode() + b"\n")
         try:
             async with asyncio.timeout(timeout_s + 1.0):  # it keeps to its time itself, unless Tango hangs

@@ -109,9 +109,11 @@ def _close_ended(handles: dict[int, MarkedProcess], timeout_s: float) -> None:
 
 
 def find_sockets(runtime: RuntimeDirectory) -> list[Path]:
-    """Socket files in the runtime directory."""
+    """Socket files in the runtime directory; not those of an arm, whose folder has an owner (`orphans.sweep`)."""
     found = []
-    for folder, _, names in os.walk(runtime.path):
+    for folder, below, names in os.walk(runtime.path):
+        if Path(folder) == runtime.path / "mdw":
+            below.clear()
         for name in names:
             file = Path(folder, name)
             with contextlib.suppress(FileNotFoundError):

@@ -2,8 +2,8 @@
 
 `python -m mamba.facility.tango_admin` reads one JSON request per line from its standard input and answers with JSON
 lines; it ends with its input. It is a process of its own so that neither the supervisor nor `mambactl` carries the
-50 MB of Tango, and so that a Tango call that hangs can be ended. Every request has `host` and `timeout_s`, and
-(`verb`, more fields → answer):
+50 MB of Tango, and so that a Tango call that hangs can be ended. Its first line says that it has loaded. Every
+request has `host` and `timeout_s`, and (`verb`, more fields → answer):
 
 =========  ======================================  ===============================================================
 answering                                          `{}` when the database answers
@@ -278,6 +278,7 @@ def main() -> None:
         sys.stdout.write(json.dumps(message) + "\n")
         sys.stdout.flush()
 
+    emit({"ready": True})
     for line in sys.stdin:
         try:
             emit({"answer": serve_request(json.loads(line), emit)})

@@ -72,6 +72,7 @@ def test_a_server_that_runs_is_left_alone(site: SiteFacility, beamline: Facility
     assert site.device("t/a/1").State() != tango.DevState.FAULT
 
 
+@pytest.mark.soak
 def test_a_server_without_all_devices_is_named(site: SiteFacility, beamline: Facility) -> None:
     pid = _start_by_hand(site, {"t/a/1": ("Tiny", {})})
     with pytest.raises(
@@ -82,6 +83,7 @@ def test_a_server_without_all_devices_is_named(site: SiteFacility, beamline: Fac
     assert find_processes(beamline.runtime) == []
 
 
+@pytest.mark.soak
 def test_a_server_of_the_starter_is_started_by_it(site: SiteFacility, beamline: Facility, tmp_path: Path) -> None:
     script = tmp_path / "programs" / "Tiny"
     script.parent.mkdir()

@@ -131,6 +131,7 @@ def test_killed_supervisor_leaves_orphans_that_down_ends(idle: Facility) -> None
     assert_nothing_left(idle.runtime)
 
 
+@pytest.mark.soak
 def test_killed_supervisor_does_not_hinder_the_next_up(idle: Facility) -> None:
     start_facility(idle.runtime, idle.profile, with_console=False)
     _kill_supervisor(idle)
@@ -200,6 +201,7 @@ def test_a_servers_own_children_are_ended_with_it(idle: Facility, tmp_path: Path
     assert_nothing_left(idle.runtime)
 
 
+@pytest.mark.soak
 @pytest.mark.alone
 def test_up_and_down_are_quick(idle: Facility) -> None:
     started = time.monotonic()

@@ -24,12 +24,9 @@ def beamline() -> Iterator[Facility]:
     """Up by the command itself, in a folder of its own."""
     with runtime_folder() as runtime:
         facility = Facility(runtime, BUILT_IN_PROFILE)
-        started = time.monotonic()
         up = facility.mambactl("up")
-        seconds = time.monotonic() - started
         assert up.returncode == 0, up.stderr
         assert "✓ console" in up.stdout
-        assert seconds < 20.0  # 3.3 s on two quiet cores
         yield facility
         down = facility.mambactl("down")
         assert down.returncode == 0, down.stderr
@@ -116,6 +113,7 @@ def test_idle_facility_is_within_its_memory(beamline: Facility) -> None:
     assert sum(psutil.Process(pid).memory_full_info().pss for pid in pids) < 500e6
 
 
+@pytest.mark.soak
 @pytest.mark.alone
 def test_idle_facility_is_idle(beamline: Facility) -> None:
     processes = [psutil.Process(process.pid) for process in find_processes(beamline.runtime)]
@@ -141,6 +139,7 @@ def test_killed_session_host_comes_back_with_a_console(beamline: Facility) -> No
     assert len(find_processes(beamline.runtime)) == 7
 
 
+@pytest.mark.soak
 def test_a_start_up_script_that_raises_is_named(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("profile")
     shutil.copytree(BUILT_IN_PROFILE.parent, folder, dirs_exist_ok=True)
