@@ -45,11 +45,14 @@ class Shutter(Face):
 
     def _show_now(self) -> None:
         if self.model.moving:
-            self.show(DevState.MOVING, "is opening" if self.model.opens else "is closing")
+            self._show_moving()
         elif self.model.opens:
             self.show(DevState.OPEN, "open, the beam passes")
         else:
             self.show(DevState.CLOSE, "closed, no beam")
+
+    def _show_moving(self) -> None:
+        self.show(DevState.MOVING, "is opening" if self.model.opens else "is closing")
 
     def _tick(self) -> float | None:
         with self.deciding:
@@ -72,7 +75,7 @@ class Shutter(Face):
             self.truth.write(
                 "shutter", device=self.get_name(), opens=opens, start=end_s - self.model.travel_s, end=end_s
             )
-            self._show_now()
+            self._show_moving()  # even if it has arrived meanwhile: the tick that finds MOVING tells of the arrival
         self.push_state()
         self.push_change_event("IsOpen", False)
         self._pacer.wake()

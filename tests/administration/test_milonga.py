@@ -8,11 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.tango_facility import TangoFacility
 
 DEVICE = "vbl/axis/sample_x"
 
 
+@pytest.mark.soak
 def test_a_property_is_changed_in_its_window(control_system: TangoFacility, tmp_path: Path) -> None:
     control_system.database.put_device_property(DEVICE, {"DefaultVelocity": ["5"]})
     picture = tmp_path / "window.png"

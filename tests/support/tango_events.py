@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,9 +38,27 @@ class Events:
 
     def wait_for(self, *wanted: Any, timeout_s: float = 5.0) -> None:
         """Until the values, without what came before them, end like `wanted`."""
-        with self._came:
-            came = self._came.wait_for(lambda: self.values[-len(wanted) :] == list(wanted), timeout_s)
+        came = self._look_for(wanted, timeout_s)
         assert came, f"wanted {wanted}, came {self.values}, errors {self.errors}"
+
+    def _look_for(self, wanted: tuple[Any, ...], timeout_s: float) -> bool:
+        with self._came:
+            return self._came.wait_for(lambda: self.values[-len(wanted) :] == list(wanted), timeout_s)
+
+    def await_connection(self, act: Callable[[int], None], *wanted: Any) -> None:
+        """Act until its events come: Tango connects after it has subscribed, and what is pushed meanwhile is lost.
+
+        Args:
+            act: called with 0, 1, 2, …; pushes `wanted`.
+            wanted: as for `wait_for`.
+        """
+        for number in range(20):
+            self.clear()
+            act(number)
+            if self._look_for(wanted, 1.0):
+                self.clear()
+                return
+        raise AssertionError(f"no events: {self.values}, errors {self.errors}")
 
 
 @contextmanager

@@ -87,6 +87,21 @@ def test_no_light_behind_a_closed_shutter(i0: tango.DeviceProxy, shutter: tango.
     assert count(i0)[0] > 1e6
 
 
+def test_a_shutter_that_needs_no_time_tells_that_it_is_open(shutter: tango.DeviceProxy) -> None:
+    shutter.Close()
+    wait_for_state(shutter, DevState.CLOSE)
+    shutter.put_property({"TravelTime": 0.0})
+    try:
+        shutter.Init()
+        with collect_events(shutter, "State") as states, collect_events(shutter, "IsOpen") as opens:
+            shutter.Open()
+            states.wait_for(DevState.MOVING, DevState.OPEN)
+            opens.wait_for(False, True)
+    finally:
+        shutter.delete_property("TravelTime")
+        shutter.Init()
+
+
 def test_the_shutter_closes_while_it_opens_but_not_the_other_way(shutter: tango.DeviceProxy) -> None:
     shutter.Close()
     with pytest.raises(tango.DevFailed) as failure:

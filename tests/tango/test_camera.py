@@ -128,6 +128,7 @@ def test_drop_without_any_receiver_drops_all(camera: tango.DeviceProxy) -> None:
     assert (camera.FramesProduced, camera.FramesSent, camera.FramesDropped) == (50, 0, 50)
 
 
+@pytest.mark.soak
 @pytest.mark.alone
 def test_the_period_is_kept_on_average(camera: tango.DeviceProxy) -> None:
     set_up(camera, frames=251, period_s=0.002)
@@ -140,6 +141,7 @@ def test_the_period_is_kept_on_average(camera: tango.DeviceProxy) -> None:
         assert (time.monotonic() - began) / 251 == pytest.approx(0.002, rel=0.05)
 
 
+@pytest.mark.soak
 @pytest.mark.alone
 def test_a_held_camera_does_not_hurry_afterwards(camera: tango.DeviceProxy) -> None:
     set_up(camera, frames=3500, period_s=0.0002)

@@ -85,7 +85,14 @@ def publisher(session: RuntimeDirectory) -> Iterator[Publisher]:
 def test_jive_sees_what_the_session_tells(watcher: tango.DeviceProxy, publisher: Publisher) -> None:
     wait_for_state(watcher, DevState.ON)
     with collect_events(watcher, "FramesWritten") as events:
+
+        def act(_number: int) -> None:
+            for written in (31, 30):
+                publisher.publish("mdw/progress", {**PROGRESS, "written": written})
+
+        events.await_connection(act, 31, 30)
         publisher.publish("mdw/progress", PROGRESS)
+        events.wait_for(32)
         wait_for_state(watcher, DevState.RUNNING)
         assert [watcher.Detector, watcher.Arm, watcher.FramesWritten, watcher.FramesMissing] == ["D.camera", 3, 32, 1]
         assert list(watcher.NodeNames) == ["camera", "file"]

@@ -24,6 +24,7 @@ def test_they_listen_on_loopback_only(beamline: TangoFacility, camera_server: Ta
         assert listening == {"127.0.0.1"}
 
 
+@pytest.mark.soak
 @pytest.mark.alone
 def test_idle_servers_cost_next_to_nothing(beamline: TangoFacility, camera_server: TangoFacility) -> None:
     processes = [psutil.Process(beamline.servers[s].pid) for s in (BEAMLINE_SERVER[0], CAMERA_SERVER[0])]

@@ -91,6 +91,7 @@ def test_nan(motor: Motor, simulated: TangoFacility) -> None:
     fail_to_move(motor, DeviceFault)
 
 
+@pytest.mark.soak
 def test_timeout(motor: Motor, simulated: TangoFacility) -> None:
     set_fault(simulated.host, AXIS, "timeout")
     fail_to_move(motor, DeviceTimeout)
