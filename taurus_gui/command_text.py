@@ -7,14 +7,16 @@ literals, so that quotes, line ends or code in a field can never become anything
 
 from __future__ import annotations
 
+import keyword
 import math
 import re
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from mamba.errors import BadValue
 
 _NUMBER = re.compile(r"([+-]?)(\d+(?:\.\d*)?|\.\d+)(?:[eE]([+-]?\d{1,3}))?", re.ASCII)
+_KEYWORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)  # Python would write other letters in its own way
 _EXPRESSION = re.compile(r"[MD](?:\.[A-Za-z_][A-Za-z0-9_]*)+", re.ASCII)
 
 StepPlan = Literal["scan", "rel_scan"]
@@ -140,6 +142,43 @@ def acquire_command(camera: str, *, frames: str, exposure_s: str = "", period_s:
     if period_s.strip():
         text += f", period_s={positive_text(period_s, what='period')}"
     return f"RE(acquire({text}))"
+
+
+def parameters_command(detector: str, node: str, parameters: Mapping[str, Any]) -> str:
+    """`graph(D.camera).set_parameters('screen', rate=10.0)`: other parameters for one node of a detector's graph.
+
+    Raises:
+        BadValue: no detector uses the graph, no parameters, or a value that is no plain data.
+    """
+    if not _EXPRESSION.fullmatch(detector):
+        what = f"no detector uses {detector[:40]!r}: change it at the prompt, G.set_parameters({node[:40]!r}, …)"
+        raise BadValue(what)
+    if not parameters:
+        raise BadValue("nothing is changed yet", remedy="change a parameter")
+    plain = {
+        name: value for name, value in parameters.items() if _KEYWORD.fullmatch(name) and not keyword.iskeyword(name)
+    }
+    arguments = [f"{name}={literal_text(value)}" for name, value in plain.items()]
+    if others := {name: value for name, value in parameters.items() if name not in plain}:
+        arguments.append(f"**{literal_text(others)}")
+    return f"graph({detector}).set_parameters({node!r}, {', '.join(arguments)})"
+
+
+def literal_text(value: Any) -> str:
+    """Plain data (None, truth values, numbers, texts, lists, mappings) as Python that gives the same when it is run.
+
+    Raises:
+        BadValue: something else.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"float({str(value)!r})"
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return repr(value)
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(literal_text(item) for item in value)}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{literal_text(key)}: {literal_text(item)}' for key, item in value.items())}}}"
+    raise BadValue("value: no plain data", seen=type(value).__name__, remedy="write numbers, texts, lists and mappings")
 
 
 def logout_command() -> str:

@@ -53,6 +53,10 @@ QDockWidget::title {{ background: {PANEL}; padding: 7px 10px 5px 10px; border-bo
 QDockWidget {{ font-weight: 600; }}
 QDockWidget > QWidget {{ font-weight: 400; }}
 QMainWindow::separator {{ background: {PANEL}; width: 6px; height: 6px; }}
+QDialog QScrollArea {{ border: 1px solid {LINE}; border-radius: 4px; }}
+QDialog QScrollArea QScrollBar:vertical {{ background: {PANEL}; width: 12px; }}
+QDialog QScrollArea QScrollBar::handle {{ background: {LINE}; border-radius: 4px; margin: 2px; min-height: 24px; }}
+QDialog QScrollArea QScrollBar::add-line, QDialog QScrollArea QScrollBar::sub-line {{ height: 0; }}
 QLineEdit, QPlainTextEdit, QListWidget, QTableView {{
   background: {PAPER}; border: 1px solid {LINE}; border-radius: 4px; selection-background-color: {ACCENT}; }}
 QLineEdit {{ padding: 2px 6px; min-height: 20px; }}

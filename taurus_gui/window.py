@@ -16,6 +16,7 @@ from taurus_gui.dialogs.abort_reason import AbortReason
 from taurus_gui.dialogs.ask_text import AskText
 from taurus_gui.dialogs.halt_reason import HaltReason
 from taurus_gui.dialogs.login import Login
+from taurus_gui.dialogs.node_parameters import NodeParameters
 from taurus_gui.people import People
 from taurus_gui.receipt import Receipt
 from taurus_gui.run_model import say_made_safe, say_run_state, say_stopped_all
@@ -54,6 +55,7 @@ class OperatorWindow(QtWidgets.QMainWindow):
         self.history = History()
         self.console = ConsoleView()
         self.graph = GraphPanel()
+        self.parameters = NodeParameters(self)
         self.control_strip = ControlStrip()
         self.run: dict[str, Any] = {}
         self._prompt = self._role = ""
@@ -104,7 +106,8 @@ class OperatorWindow(QtWidgets.QMainWindow):
         self.commander.receipt_changed.connect(self.history.show_receipt)
         for asking in (self.builder, self.devices):
             asking.limits_wanted.connect(self._ask_limits)
-        for panel, origin in ((self.devices, "devices"), (self.builder, "scan"), (self.history, "command line")):
+        senders = ((self.devices, "devices"), (self.builder, "scan"), (self.history, "command line"))
+        for panel, origin in (*senders, (self.parameters, "graph")):
             panel.run_requested.connect(self._make_sender(f"window: {origin}"))
         bar = self.run_bar
         bar.pause_requested.connect(self._pause)
@@ -118,6 +121,9 @@ class OperatorWindow(QtWidgets.QMainWindow):
         bar.people.control_requested.connect(self._ask_control)
         self.graph.status_wanted.connect(self._ask_graph)
         self.graph.preview_wanted.connect(self._ask_preview)
+        self.graph.parameters_wanted.connect(self.parameters.open_for)
+        self.parameters.graph_wanted.connect(self._ask_nodes)
+        self.parameters.kind_wanted.connect(self._ask_kind)
         self.control_strip.given.connect(lambda: self._ask_control("give"))
         self.control_strip.kept.connect(lambda: self._ask_control("keep"))
         self.people.changed.connect(self._show_access)
@@ -188,6 +194,12 @@ class OperatorWindow(QtWidgets.QMainWindow):
     def _ask_preview(self, node: str, device: str) -> None:
         if self.backend.is_connected:
             self.backend.ask("graph/preview", self.graph.show_preview, node=node, path=device)
+
+    def _ask_nodes(self, device: str) -> None:
+        self.backend.ask("graph/describe", self.parameters.show_graph, path=device)
+
+    def _ask_kind(self, kind: str) -> None:
+        self.backend.ask("graph/kinds", self.parameters.show_kind, kind=kind)
 
     def _ask_limits(self, expression: str) -> None:
         role = self._role
@@ -274,13 +286,14 @@ class OperatorWindow(QtWidgets.QMainWindow):
         self.run_bar.show_access(access)
         self.control_strip.show_access(access)
         why_not = access.why_not_act if self.backend.is_connected else "there is no console to send it to"
-        for panel in (self.devices, self.builder.preview, self.history):
+        for panel in (self.devices, self.builder.preview, self.history, self.parameters):
             panel.allow_commands(why_not)
 
     def closeEvent(self, event: QtGui.QCloseEvent) -> None:
         """Qt's hook: leave Tango and the session host before any widget is deleted."""
         if not self._closed:
             self._closed = True
+            self.parameters.close()
             self.devices.stop_listening()
             self.backend.close()
         super().closeEvent(event)

@@ -60,11 +60,11 @@ class GraphServices:
         """What is wrong with a graph that is being written."""
         return graphs.check_graph(graph, graphs.find_camera(self._groups(), path) if path else None, rate)
 
-    def kinds(self) -> Any:
-        """The kinds of nodes, with the schemas of their parameters."""
-        from mamba.data_worker.kinds import describe_kinds
+    def kinds(self, *, kind: Path = "") -> Any:
+        """The kinds of nodes, or one of them, with the schemas of their parameters."""
+        from mamba.data_worker.kinds import describe_kind, describe_kinds
 
-        return [asdict(page) for page in describe_kinds()]
+        return [asdict(page) for page in ([describe_kind(kind)] if kind else describe_kinds())]
 
     def preview(self, *, node: Path = "", path: Path = "") -> Any:
         """The newest picture of a `preview` node, of one detector or of any."""

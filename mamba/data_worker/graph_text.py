@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 import yaml
 
 from mamba.errors import GraphInvalid
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads `1e-7` as a number, as YAML 1.2 and JSON do; to PyYAML it is a text."""
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes the text "1e-7" in quotes, so that it stays one."""
-
-
-for _class in (_Loader, _Dumper):
-    _class.add_implicit_resolver(
-        "tag:yaml.org,2002:float",
-        re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"),
-        list("-+.0123456789"),
-    )
+from mamba.plain_yaml import PlainDumper, PlainLoader, load_plain
 
 
 def read_text(text: str, label: str) -> tuple[Any, yaml.Node | None]:
@@ -38,8 +22,8 @@ def read_text(text: str, label: str) -> tuple[Any, yaml.Node | None]:
     except ValueError:
         raw, is_json = None, False
     try:
-        tree = yaml.compose(text, Loader=_Loader)
-        return raw if is_json else yaml.load(text, Loader=_Loader), tree  # noqa: S506  # derived from SafeLoader
+        tree = yaml.compose(text, Loader=PlainLoader)
+        return raw if is_json else load_plain(text), tree
     except yaml.YAMLError as error:
         if is_json:
             return raw, None
@@ -51,4 +35,4 @@ def read_text(text: str, label: str) -> tuple[Any, yaml.Node | None]:
 
 def dump_text(data: dict[str, Any]) -> str:
     """As YAML that `read_text` reads back."""
-    return yaml.dump(data, Dumper=_Dumper, sort_keys=False)
+    return yaml.dump(data, Dumper=PlainDumper, sort_keys=False)

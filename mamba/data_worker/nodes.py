@@ -81,8 +81,9 @@ class Item:
     Attributes:
         first: number of the first.
         arrays: for each input the rows, shape (count, *flow.shape), by the input's name: the name of the node it comes
-            from, `node.output` where that has several, or the edge's `as`. Only valid during `process`, not writable.
-            A node that joins gets all its inputs, any other one at a time.
+            from, `node.output` where that has several, or the edge's `as`. Not writable. Valid during `process`; for a
+            sink that keeps, until the end of the `flush` after it. A node that joins gets all its inputs, any other one
+            at a time.
         time: when the block was made, seconds since 1970; for people, never for ordering.
     """
 

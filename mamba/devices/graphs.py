@@ -197,6 +197,33 @@ class BeamlineGraph:
         self.graph, self.file = other.graph, other.file
         return self
 
+    def set_parameters(self, node: str, /, **parameters: Any) -> BeamlineGraph:
+        """Give one of its nodes other parameters, from now on: `G.set_parameters("left", regions=[…])`; returns itself.
+
+        Parameters that are not named stay as they are, and so does the file that the graph was read from: it is no
+        longer read at each arm, until `graph(FILE, D.camera)` names it again. While an acquisition runs, this goes for
+        the same nodes as `change`.
+
+        Args:
+            node: a node of the graph that its detector uses.
+            parameters: of its kind, as in the file; `mambactl mdw kinds KIND` lists them.
+
+        Raises:
+            GraphInvalid: no such node or parameter, a value that does not fit, or a file depends on the node while an
+                acquisition runs; nothing has changed.
+            DataError: no detector uses it.
+        """
+        from mamba.data_worker.parameters import replace_parameters
+
+        camera = self._require()
+        armed = camera.armed if camera.armed is not None and not camera.armed.done else None
+        made = replace_parameters(camera.load_graph() if armed is None else armed.graph, node, parameters)
+        if armed is not None:
+            armed.change(made)
+        camera.use_graph(made, camera.partners)
+        self.graph, self.file = made, None
+        return self
+
     def status(self) -> GraphStatus:
         """What it is doing now, node by node."""
         return describe_graph(self._require())
@@ -295,16 +322,18 @@ def find_camera(groups: Mapping[str, Mapping[str, Any]], path: str) -> Camera | 
 def describe_graph(camera: Camera | OwnSources) -> GraphStatus:
     """What the graph of a camera, or one with its own sources, is doing, or what became of its last arm."""
     # imported here: a console without frames needs no graphs
+    from mamba.data_worker.meters import NodeProgress
     from mamba.data_worker.status_table import GraphStatus
 
     armed, source = camera.armed, _find_file(camera.graph)
     place: dict[str, Any] = {"device": camera.name, "source": str(source or ""), "error": camera.failure}
     if armed is None:
         try:
-            name = camera.peek_graph().name
+            graph = camera.peek_graph()
         except MambaError as error:
             return GraphStatus(source.stem if source else "", **{**place, "error": str(error)}, state="failed")
-        return GraphStatus(name, **place, state="failed" if camera.failure else "idle")
+        nodes = tuple(NodeProgress(node.name, node.kind, graph.group_of(node.name), "idle") for node in graph.nodes)
+        return GraphStatus(graph.name, **place, state="failed" if camera.failure else "idle", nodes=nodes)
     at, ledger = armed.progress(), armed.ledger
     lost = at.missing if ledger is None else sum(gap.last - gap.first + 1 for gap in ledger.missing)
     return GraphStatus(

@@ -7,13 +7,14 @@ No device of the console sends to them, so they are armed and ended by themselve
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mamba.config import load_profile, read_environment
 from mamba.devices.camera_documents import find_next_file
 from mamba.devices.camera_graph import GraphUser
-from mamba.errors import MambaError
+from mamba.errors import GraphInvalid, MambaError
 
 if TYPE_CHECKING:
     from mamba.data_worker.control import Armed, Ledger
@@ -54,6 +55,22 @@ class OwnSources(GraphUser):
     def ledger(self) -> Ledger | None:
         """The account of the last run, once settled."""
         return None if self.armed is None else self.armed.ledger
+
+    def use_graph(self, graph: Path | Graph, partners: Mapping[str, GraphUser] | None = None) -> None:
+        """Let the next run go through another graph.
+
+        Raises:
+            GraphInvalid: it cannot run, or takes the frames of a camera; this keeps the one it has.
+        """
+        from mamba.data_worker.edge_flows import list_streams
+        from mamba.data_worker.graph import load_graph
+
+        found = load_graph(graph) if isinstance(graph, Path) else graph
+        if partners or list_streams(found):
+            raise GraphInvalid(
+                f"graph {found.name}: takes the frames of a camera", remedy="use it with one: graph(FILE, D.camera)"
+            )
+        self.graph = graph
 
     def begin(self, frames: int) -> None:
         """Arm, which starts the sources; the file is named after the graph, in the profile's data folder.

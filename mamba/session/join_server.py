@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import struct
 from collections.abc import Callable
 from pathlib import Path
 
+from mamba.runtime import read_peer_uid
 from mamba.session.join_protocol import END, KEYS, NOTE, OUTPUT, SIZE, TOKEN, WATCH, Splitter, pack, unpack_size
 from mamba.session.loop import Loop
 from mamba.session.terminal import CTRL_C, Terminal
@@ -73,8 +73,7 @@ class JoinServer:
         except OSError as error:
             log.warning("terminal socket: %s", error)
             return
-        _pid, uid, _gid = struct.unpack("3i", stream.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        if uid != os.getuid():
+        if (uid := read_peer_uid(stream)) != os.getuid():
             log.warning("terminal socket: uid %d was refused", uid)
             stream.close()
             return

@@ -24,6 +24,7 @@ from mamba.wire.messages import MAX_FRAME_BYTES, dump_request
 from mamba.wire.values import encode
 
 # A host that is stopped or hangs looks connected; its silence at this level is noticed after the second figure.
+# Only with a queue without limit: libzmq 4.3.5 aborts when a heartbeat meets a full one and the other side is gone.
 _HEARTBEAT_MS, _SILENCE_MS = 5_000, 20_000
 _RECONNECT_MS, _RECONNECT_MAX_MS = 100, 1000
 _EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CONNECT_RETRIED

@@ -1,7 +1,7 @@
 """What the graph of a detector does now: frames, file, what is missing, each node; and the newest picture of it.
 
 It asks while it can be seen, at most twice a second, and shows what `mambactl mdw top` shows. Of several detectors it
-shows the one that was heard of last.
+shows the one that was heard of last. A double click on a node asks for its parameters.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from taurus.external.qt import QtCore, QtGui, QtWidgets
 
 from mamba.wire.messages import Reply
 from taurus_gui.graph_model import COLUMNS, list_cells, make_grey, say_headline, say_missing
-from taurus_gui.widgets.field import ElidedLabel, ErrorLine, make_label
+from taurus_gui.widgets.field import ElidedLabel, ErrorLine, make_button, make_label
 
 _ASK_MS = 500
 _PICTURE_SIZE, _ROW_HEIGHT = 150, 20
@@ -20,13 +20,16 @@ _WORDS = ("node", "kind", "state")
 
 
 class GraphPanel(QtWidgets.QWidget):
-    """Signals: `status_wanted(str)`, of a detector or "" for the only one; `preview_wanted(str, str)`: node, detector.
+    """What one graph does.
 
-    The answers come back through `show_status` and `show_preview`.
+    Signals: `status_wanted(str)`, of a detector or "" for the only one; `preview_wanted(str, str)`: node, detector;
+    `parameters_wanted(str, str)`: detector, and a node or "" for any. The answers to the first two come
+    back through `show_status` and `show_preview`.
     """
 
     status_wanted = QtCore.Signal(str)
     preview_wanted = QtCore.Signal(str, str)
+    parameters_wanted = QtCore.Signal(str, str)
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,6 +41,8 @@ class GraphPanel(QtWidgets.QWidget):
         self.table.setAccessibleName("nodes of the graph")
         self.table.setHorizontalHeaderLabels(COLUMNS)
         self.table.setEditTriggers(QtWidgets.QAbstractItemView.NoEditTriggers)
+        self.table.setSelectionBehavior(QtWidgets.QAbstractItemView.SelectRows)
+        self.table.setSelectionMode(QtWidgets.QAbstractItemView.SingleSelection)
         self.table.setShowGrid(False)
         self.table.verticalHeader().hide()
         self.table.verticalHeader().setDefaultSectionSize(_ROW_HEIGHT)
@@ -46,8 +51,12 @@ class GraphPanel(QtWidgets.QWidget):
         self.picture.setFixedSize(_PICTURE_SIZE, _PICTURE_SIZE)
         self.picture.setAlignment(QtCore.Qt.AlignCenter)
         self.caption = make_label("", "muted")
+        self.parameters = make_button("Parameters…", tip="See the parameters of the chosen node, and change them")
+        self.parameters.setEnabled(False)
+        self.parameters.clicked.connect(lambda *_: self._want_parameters(self.table.currentRow()))
+        self.table.cellDoubleClicked.connect(lambda row, _column: self._want_parameters(row))
         self._lay_out()
-        self._device = ""
+        self._device = self._shown = ""
         self._preview: tuple[str, str] | None = None
         self._in_sight = self._is_stale = False
         self._timer = QtCore.QTimer(self)
@@ -61,6 +70,7 @@ class GraphPanel(QtWidgets.QWidget):
         right.addWidget(self.picture)
         right.addWidget(self.caption)
         right.addStretch(1)
+        right.addWidget(self.parameters)
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(10, 6, 10, 10)
         layout.addLayout(left, 1)
@@ -98,6 +108,8 @@ class GraphPanel(QtWidgets.QWidget):
         if not reply.ok:
             return
         status = reply.value
+        self._shown = status["device"]
+        self.parameters.setEnabled(True)
         self.headline.setText(say_headline(status))
         self.file.setText(status["file"])
         self.missing.show_text(say_missing(status))
@@ -108,6 +120,10 @@ class GraphPanel(QtWidgets.QWidget):
                 side = QtCore.Qt.AlignLeft if COLUMNS[column] in _WORDS else QtCore.Qt.AlignRight
                 item.setTextAlignment(int(side | QtCore.Qt.AlignVCenter))
                 self.table.setItem(row, column, item)
+
+    def _want_parameters(self, row: int) -> None:
+        item = self.table.item(row, COLUMNS.index("node"))
+        self.parameters_wanted.emit(self._shown, "" if item is None else item.text())
 
     def show_preview(self, reply: Reply) -> None:
         """Show the answer to `graph/preview`; one that is no image has no picture."""

@@ -14,6 +14,7 @@ from mamba.config import BUILT_IN_PROFILE, DeviceConfig, Profile, load_profile
 from mamba.devices import Group, build_devices, iter_devices
 from mamba.devices.link import close_links
 from tests.devices.support import foreign, rig
+from tests.devices.support.cameras import camera, camera_facility  # noqa: F401  # fixtures
 from tests.support.engines import ending
 from tests.support.tango_facility import TangoFacility, running_facility
 

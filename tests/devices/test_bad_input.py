@@ -80,7 +80,16 @@ def servers(foreign_servers):
     return foreign_servers
 
 
-@pytest.mark.parametrize("case", CASES)
+SHORT = (
+    "not a name",
+    "never started",
+    "wrong TANGO_HOST",
+    "TANGO_HOST without a port",
+    "two hosts, the first one down",
+)
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, marks=[pytest.mark.soak] * (case not in SHORT)) for case in CASES])
 def test_a_device_that_cannot_be_made(servers, case):
     device, tango_host, expected = CASES[case]
     # TANGO_HOST is read once per process

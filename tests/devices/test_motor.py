@@ -42,6 +42,7 @@ def test_a_move_ends_where_it_was_sent(M):
     assert not M.sample_x.moving
 
 
+@pytest.mark.soak
 @pytest.mark.alone
 def test_a_small_step_costs_a_few_milliseconds(M):
     M.energy.move(8.98)

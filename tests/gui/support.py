@@ -7,17 +7,22 @@ point by point, so that a run can be paused, resumed and aborted in the middle.
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import zmq
 
 from mamba.config import Role
-from mamba.errors import LoginRefused, NoRun, ZError
+from mamba.data_worker.graph import Graph
+from mamba.data_worker.kinds import describe_kind
+from mamba.data_worker.parameters import replace_parameters
+from mamba.errors import GraphInvalid, LoginRefused, MambaError, NoRun, ZError
 from mamba.runtime import RuntimeDirectory
 from mamba.session.control import Control
 from mamba.session.gate import Gate
@@ -80,6 +85,8 @@ class PracticeHost:
         self.asked: list[dict[str, Any]] = []
         self.graph: dict[str, Any] = {}
         self.preview: dict[str, Any] = {}
+        self.described: Graph | None = None
+        self.refusals: dict[str, MambaError] = {}
         self.output = ""
         self.history: list[dict[str, Any]] = []
         self.limits = {"M.energy": {"low": 5.0, "high": 20.0, "unit": "keV"}}
@@ -184,6 +191,8 @@ class PracticeHost:
         handlers.add("cmd/status", self._status)
         handlers.add("dev/limits", self._limits)
         handlers.add("graph/status", self._graph_status)
+        handlers.add("graph/describe", self._describe_graph)
+        handlers.add("graph/kinds", lambda _call, *, kind: [asdict(describe_kind(kind))])
         handlers.add("graph/preview", lambda _call, *, node="", path="": self.preview)
         handlers.add("session/output", self._last_output)
         handlers.add("run/pause", self._pause)
@@ -246,6 +255,24 @@ class PracticeHost:
             raise ZError("unknown-device", f"{path}: has no graph")
         return self.graph
 
+    def _describe_graph(self, _call: Call, *, path: str = "") -> Any:
+        if self.described is None or path != "D.camera":
+            raise ZError("unknown-device", f"{path}: has no graph")
+        return {"device": path, "source": "", **self.described.dump()}
+
+    def _set_parameters(self, text: str) -> Rep:
+        """What the console does with the one command of the form, by the code that it uses for it."""
+        call = ast.parse(text, mode="eval").body
+        assert isinstance(call, ast.Call)
+        assert ast.unparse(call.func) == "graph(D.camera).set_parameters"
+        assert self.described is not None
+        values = {str(each.arg): ast.literal_eval(each.value) for each in call.keywords}
+        try:
+            self.described = replace_parameters(self.described, ast.literal_eval(call.args[0]), values)
+        except GraphInvalid as error:
+            return make_error(error)
+        return make_ok(None)
+
     def _steer(self, wanted: str, state: str) -> Any:
         if self.run["state"] != wanted:
             raise NoRun(f"run: nothing is {wanted}")
@@ -299,6 +326,10 @@ class PracticeHost:
         files: list[str] = []
         if text == "1 / 0":
             rep = make_error(ZeroDivisionError("division by zero"))
+        elif text in self.refusals:
+            rep = make_error(self.refusals[text])
+        elif text.startswith("graph("):
+            rep = self._set_parameters(text)
         elif text == "U.logout()":
             rep = self._log_out()
         elif text.startswith(("RE(scan", "RE(xafs_scan", "RE(count", "RE(rel_scan")):

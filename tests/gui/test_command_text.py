@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import datetime
 from decimal import Decimal
 
 import pytest
@@ -36,6 +37,14 @@ from taurus_gui import command_text as ct
         (
             ct.acquire_command("D.camera", frames="10", exposure_s="0.01", period_s="0.1"),
             "RE(acquire(D.camera, frames=10, exposure_s=0.01, period_s=0.1))",
+        ),
+        (
+            ct.parameters_command("D.camera", "screen", {"rate": 2.5, "binning": "max", "mask": None, "crop": True}),
+            "graph(D.camera).set_parameters('screen', rate=2.5, binning='max', mask=None, crop=True)",
+        ),
+        (
+            ct.parameters_command("D.camera", "dark", {"bad_value": float("nan"), "from": [1, (2, -float("inf"))]}),
+            "graph(D.camera).set_parameters('dark', bad_value=float('nan'), **{'from': [1, [2, float('-inf')]]})",
         ),
         (ct.logout_command(), "U.logout()"),
     ],
@@ -128,3 +137,34 @@ def test_hostile_moves_are_refused_or_one_call(text: str) -> None:
     except BadValue:
         return
     assert ast.literal_eval(parse_call(command).args[1]) == float(text)
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@given(PLAIN)
+def test_plain_data_becomes_the_same_when_it_is_run(value: object) -> None:
+    read = ast.literal_eval(ct.literal_text(value))
+    assert read == value
+    assert repr(read) == repr(value)
+
+
+@given(st.text(), PLAIN)
+def test_no_parameter_can_become_more_than_an_argument(text: str, value: object) -> None:
+    (statement,) = ast.parse(ct.parameters_command("D.camera", text, {text: value, "rate": text})).body
+    assert isinstance(statement, ast.Expr)
+    assert isinstance(statement.value, ast.Call)
+    assert [ast.literal_eval(each) for each in statement.value.args] == [text]
+
+
+def test_parameters_that_cannot_be_sent_say_why() -> None:
+    with pytest.raises(BadValue, match="no detector uses 'replay': change it at the prompt"):
+        ct.parameters_command("replay", "again", {"rate": 1})
+    with pytest.raises(BadValue, match="nothing is changed yet"):
+        ct.parameters_command("D.camera", "screen", {})
+    with pytest.raises(BadValue, match=r"value: no plain data\n  seen: date"):
+        ct.parameters_command("D.camera", "screen", {"rate": datetime.date(2026, 1, 1)})

@@ -68,7 +68,7 @@ class GraphVerbs(ForwardedVerbs):
         """Handler by verb."""
         return {
             "graph/list": self.ask,
-            "graph/kinds": self.ask,
+            "graph/kinds": self.kinds,
             "graph/status": self.ask_about,
             "graph/describe": self.ask_about,
             "graph/validate": self.validate,
@@ -78,6 +78,10 @@ class GraphVerbs(ForwardedVerbs):
     def ask(self, call: Call, *, deadline_s: Seconds = CALL_TIMEOUT_S) -> Any:
         """About all of them."""
         return self.forward(call, deadline_s=deadline_s)
+
+    def kinds(self, call: Call, *, kind: Text = "", deadline_s: Seconds = CALL_TIMEOUT_S) -> Any:
+        """The kinds of nodes: all of them, or one."""
+        return self.forward(call, deadline_s=deadline_s, kind=kind)
 
     def ask_about(self, call: Call, *, path: Text = "", deadline_s: Seconds = CALL_TIMEOUT_S) -> Any:
         """About the graph of one detector."""

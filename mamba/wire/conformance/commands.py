@@ -88,7 +88,7 @@ def _notices(probe: Probe) -> str:
 @check("sequence numbers of notices", "one more each time, per typ; state['seq'] holds the last")
 def _seq(probe: Probe) -> str:
     with subscribed(probe) as sock:
-        before = probe.ask("state")["ret"]["seq"]["cmd/done"]
+        before = probe.ask("state")["ret"]["seq"].get("cmd/done", 0)
         numbers = []
         for text in ("1", "2", "3"):
             sent = probe.command(text, wait=False)["ret"]
