@@ -9,7 +9,9 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import socket
 import stat
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -133,6 +135,12 @@ class RuntimeDirectory:
             return None
         # The kernel is asked: trying the lock, if only for a moment, could make the next owner fail.
         return _find_holder(inode)
+
+
+def read_peer_uid(connection: socket.socket) -> int:
+    """User id of the process at the other end of a Unix socket, as the kernel knows it."""
+    _pid, uid, _gid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return int(uid)
 
 
 def _find_holder(inode: int) -> int | None:

@@ -11,46 +11,45 @@ from __future__ import annotations
 import os
 import select
 import socket as sockets
-import struct
 import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Protocol
+from urllib.parse import urlsplit
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from mamba.data_worker.frame import DESCRIPTOR_BYTES
+from mamba.data_worker.zmtp import LEAVE_S, Payload, ZmtpClient, await_sent, has_ended
 from mamba.errors import StreamBroken
+from mamba.runtime import read_peer_uid
 
-_HEARTBEAT_MS = 500
-_HEARTBEAT_TIMEOUT_MS = 2000
 _LINGER_S = 1.0
-_LEAVE_S = 0.3
-_NEVER_MS = 2**31 - 1
-_REFUSED = zmq.EVENT_CLOSED | zmq.EVENT_CONNECT_RETRIED
-_EVENTS = zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | _REFUSED
+_KEEP_ALIVE = {zmq.TCP_KEEPALIVE: 1, zmq.TCP_KEEPALIVE_IDLE: 1, zmq.TCP_KEEPALIVE_INTVL: 1, zmq.TCP_KEEPALIVE_CNT: 3}
 LARGEST_MESSAGE_BYTES = 512 * 2**20
 LARGEST_PACKET_BYTES = 128 * 2**10
 UNIX = "unix://"
+_LOOPBACK = "127.0.0.1"
 
 Socket = zmq.Socket[bytes]
-Payload = bytes | memoryview
 Pollable = Socket | int
 """What a poller of ZeroMQ takes."""
 Posted = Literal["sent", "gone", "stuck"]
 
 
 def open_socket(context: zmq.Context[Socket], kind: int) -> tuple[Socket, Socket]:
-    """A socket with heartbeats, and the one that tells when its connection is lost."""
+    """A socket, and the one that tells when its connection is lost.
+
+    Without ZeroMQ's heartbeats: libzmq 4.3.5 ends the process of a socket that has them, when the other side dies while
+    its messages find no room (libzmq issue 4364).
+    """
     socket = context.socket(kind)
     socket.set(zmq.LINGER, round(_LINGER_S * 1000))
-    socket.set(zmq.HEARTBEAT_IVL, _HEARTBEAT_MS)
-    socket.set(zmq.HEARTBEAT_TIMEOUT, _HEARTBEAT_TIMEOUT_MS)
     socket.set(zmq.MAXMSGSIZE, LARGEST_MESSAGE_BYTES)
     socket.set(zmq.IPC_FILTER_UID, os.getuid())  # a second wall behind the 0700 folder
-    monitor: Any = socket.get_monitor_socket(_EVENTS)
+    monitor: Any = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
     return socket, monitor
 
 
@@ -66,8 +65,8 @@ class Server(Protocol):
     def post(self, address: Any, parts: list[Payload]) -> Posted:
         """Send; "gone": nobody is there any more, "stuck": who is there has not read for long."""
 
-    def notice_loss(self) -> bool:
-        """Whether somebody left since this was asked last; who, only `post` tells."""
+    def notice_loss(self, address: Any) -> bool:
+        """Whether who has this address may have left; over TCP, where anybody may have, only `post` tells."""
 
     def close(self) -> None:
         """Close after what was sent is delivered, or a second; idempotent."""
@@ -76,24 +75,19 @@ class Server(Protocol):
 class Client(Protocol):
     """The side that connects."""
 
-    pollables: list[Pollable]
+    socket: sockets.socket
     lost: bool
     closed: bool
+    rest_bytes: int
 
     def send(self, parts: list[Payload]) -> None:
         """Send, unless the other side is gone."""
 
     def take(self) -> bytes | None:
-        """First part of the next message, or None."""
+        """First part of the next message, or None; sets `rest_bytes`, the size of the second one."""
 
-    def wait(self, timeout_s: float) -> None:
-        """Wait for a message or the other side's end."""
-
-    def read(self) -> bytes | None:
-        """The second part of the message; None: it has none."""
-
-    def read_into(self, buffer: memoryview) -> int:
-        """The second part, into `buffer`; returns its size, 0 when it has none."""
+    def read_into(self, buffer: memoryview) -> bool:
+        """The second part into `buffer`, of `rest_bytes`; False: there is more to come, call it again."""
 
     def notice_loss(self) -> None:
         """Look whether the other side is gone."""
@@ -111,14 +105,31 @@ def connect(endpoint: str, deadline: float) -> Client:
     """Connect until `deadline` (monotonic).
 
     Raises:
-        StreamBroken: nobody is there.
+        StreamBroken: nobody is there, or it is no endpoint.
     """
-    return _UnixClient(endpoint, deadline) if endpoint.startswith(UNIX) else _ZmqClient(endpoint, deadline)
+    try:
+        if endpoint.startswith(UNIX):
+            return _UnixClient(endpoint, deadline)
+        return ZmtpClient(*_split(endpoint), deadline)
+    except OSError as error:
+        raise _nobody_there(endpoint, error) from None
 
 
-def _nobody_there(endpoint: str) -> StreamBroken:
+def _split(endpoint: str) -> tuple[str, int]:
+    try:
+        address = urlsplit(endpoint)
+        host, port = address.hostname, address.port
+    except ValueError:
+        host = port = None
+    if not endpoint.startswith("tcp://") or not host or not port:
+        raise StreamBroken(f"stream {endpoint}: not an endpoint", remedy=f"{UNIX}/path or tcp://host:port")
+    return host, port
+
+
+def _nobody_there(endpoint: str, error: OSError) -> StreamBroken:
     return StreamBroken(
         f"stream {endpoint}: nobody there",
+        seen=error.strerror or str(error),
         remedy="arm the detector again, and give its present DataEndpoint and DataFormat",
     )
 
@@ -127,17 +138,18 @@ class _Packets:
     """One connected Unix socket; what it does not take at once waits."""
 
     def __init__(self, socket: sockets.socket) -> None:
-        self.socket, self.ended = socket, False
+        self.socket, self.ended, self._gone = socket, False, False
         socket.setblocking(False)
         self._waiting: deque[list[Payload]] = deque()
 
     def send(self, parts: list[Payload]) -> bool:
         """False: the other side is gone."""
         self._waiting.append(parts)
-        return self.flush()
+        self.flush()
+        return not self._gone
 
     def flush(self) -> bool:
-        """Send what waits."""
+        """Send what waits; whether something still does."""
         while self._waiting:
             try:
                 self.socket.sendmsg(self._waiting[0])
@@ -145,9 +157,10 @@ class _Packets:
                 return True
             except (BrokenPipeError, ConnectionResetError):
                 self._waiting.clear()
-                return False
-            self._waiting.popleft()
-        return True
+                self._gone = True
+            else:
+                self._waiting.popleft()
+        return False
 
     def receive(self, buffer: bytearray) -> int:
         """The next packet into `buffer`: its size; 0: there is none now. Sets `ended` when none will come any more."""
@@ -164,9 +177,7 @@ class _Packets:
 
     def close(self, patience_s: float) -> None:
         """Close after what waits is sent."""
-        deadline = time.monotonic() + patience_s
-        while self.flush() and self._waiting and (left := deadline - time.monotonic()) > 0:
-            select.select([], [self.socket], [], left)
+        await_sent(self.flush, self.socket, patience_s)
         self.socket.close()
 
 
@@ -180,7 +191,6 @@ class _UnixServer:
         self._epoll = select.epoll()
         self._epoll.register(self._listener, select.EPOLLIN)
         self._there: dict[int, _Packets] = {}
-        self._left = False
         self._buffer = bytearray(LARGEST_PACKET_BYTES)
         self.pollables: list[Pollable] = [self._epoll.fileno()]
 
@@ -207,8 +217,7 @@ class _UnixServer:
             socket, _ = self._listener.accept()
         except BlockingIOError:
             return False  # it did not wait
-        _, user, _ = struct.unpack("3i", socket.getsockopt(sockets.SOL_SOCKET, sockets.SO_PEERCRED, 12))
-        if user != os.getuid():  # a second wall behind the 0700 folder
+        if read_peer_uid(socket) != os.getuid():  # a second wall behind the 0700 folder
             socket.close()
         else:
             self._there[socket.fileno()] = _Packets(socket)
@@ -216,7 +225,7 @@ class _UnixServer:
         return True
 
     def _drop(self, packets: _Packets) -> None:
-        self._left = packets.ended = True
+        packets.ended = True
         number = packets.socket.fileno()
         del self._there[number]
         self._epoll.unregister(number)
@@ -225,9 +234,8 @@ class _UnixServer:
     def post(self, address: Any, parts: list[Payload]) -> Posted:
         return "sent" if not address.ended and address.send(parts) else "gone"
 
-    def notice_loss(self) -> bool:
-        left, self._left = self._left, False
-        return left
+    def notice_loss(self, address: Any) -> bool:
+        return address is not None and address.ended
 
     def close(self) -> None:
         if self._epoll.closed:
@@ -243,16 +251,16 @@ class _UnixServer:
 class _UnixClient:
     def __init__(self, endpoint: str, deadline: float) -> None:
         self.lost = self.closed = False
-        socket = sockets.socket(sockets.AF_UNIX, sockets.SOCK_SEQPACKET)
-        socket.settimeout(max(0.001, deadline - time.monotonic()))
+        self.rest_bytes = 0
+        self.socket = sockets.socket(sockets.AF_UNIX, sockets.SOCK_SEQPACKET)
+        self.socket.settimeout(max(0.001, deadline - time.monotonic()))
         try:
-            socket.connect(endpoint.removeprefix(UNIX))
+            self.socket.connect(endpoint.removeprefix(UNIX))
         except OSError:
-            socket.close()
-            raise _nobody_there(endpoint) from None
-        self._packets = _Packets(socket)
-        self._buffer, self._rest = bytearray(LARGEST_PACKET_BYTES), memoryview(b"")
-        self.pollables: list[Pollable] = [socket.fileno()]
+            self.socket.close()
+            raise
+        self._packets = _Packets(self.socket)
+        self._buffer = bytearray(LARGEST_PACKET_BYTES)
 
     def send(self, parts: list[Payload]) -> None:
         if not self.lost:
@@ -262,34 +270,19 @@ class _UnixClient:
         self._packets.flush()
         size = self._packets.receive(self._buffer)
         self.lost |= self._packets.ended
-        self._rest = memoryview(self._buffer)[DESCRIPTOR_BYTES:size]
+        self.rest_bytes = max(0, size - DESCRIPTOR_BYTES)
         return bytes(self._buffer[:DESCRIPTOR_BYTES]) if size else None
 
-    def wait(self, timeout_s: float) -> None:
-        if not self.lost:
-            select.select([self._packets.socket], [], [], timeout_s)
-
-    def read(self) -> bytes | None:
-        return bytes(self._rest) or None
-
-    def read_into(self, buffer: memoryview) -> int:
-        if self._rest and len(self._rest) == len(buffer):
-            buffer[:] = self._rest
-        return len(self._rest)
+    def read_into(self, buffer: memoryview) -> bool:
+        buffer[:] = memoryview(self._buffer)[DESCRIPTOR_BYTES : DESCRIPTOR_BYTES + self.rest_bytes]
+        return True
 
     def notice_loss(self) -> None:
-        while not (self.lost or self.closed):
-            try:
-                self.lost = not self._packets.socket.recv(1, sockets.MSG_PEEK)
-            except BlockingIOError:
-                return
-            except ConnectionResetError:
-                continue
-            return
+        self.lost = self.lost or has_ended(self.socket)
 
     def close(self, *, said: bool) -> None:
         if not self.closed:
-            self._packets.close(_LEAVE_S if said else 0.0)
+            self._packets.close(LEAVE_S if said else 0.0)
             self.closed = True
 
 
@@ -298,9 +291,24 @@ class _ZmqServer:
         self._context: zmq.Context[Socket] = zmq.Context(1)
         self._socket, self._monitor = open_socket(self._context, zmq.ROUTER)
         self._socket.set(zmq.ROUTER_MANDATORY, 1)
-        self._socket.bind(endpoint)
+        for option, value in _KEEP_ALIVE.items():
+            self._socket.set(option, value)
+        self._bind(endpoint)
         self.endpoint: str = self._socket.get_string(zmq.LAST_ENDPOINT)
         self.pollables: list[Pollable] = [self._socket, self._monitor]
+
+    def _bind(self, endpoint: str) -> None:
+        """On loopback without the pacing that a host may have for the internet (BBR): it takes a fifth of the CPU."""
+        host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
+        if host != _LOOPBACK:
+            self._socket.bind(endpoint)
+            return
+        listener = sockets.create_server((host, 0 if port == "*" else int(port)))
+        listener.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_CONGESTION, b"reno")  # the one that everybody may choose
+        listener.setblocking(False)
+        self._socket.set(zmq.USE_FD, listener.fileno())
+        self._socket.bind(f"tcp://{host}:{listener.getsockname()[1]}")
+        listener.detach()  # it is the socket's now
 
     def take(self, timeout_s: float) -> Iterator[tuple[Any, list[bytes]]]:
         if self._socket.poll(round(timeout_s * 1000)):
@@ -318,10 +326,11 @@ class _ZmqServer:
             return "stuck" if error.errno == zmq.EAGAIN else "gone"
         return "sent"
 
-    def notice_loss(self) -> bool:
+    def notice_loss(self, address: Any) -> bool:
         left = False
         while self._monitor.poll(0):
-            left |= recv_monitor_message(self._monitor)["event"] == zmq.EVENT_DISCONNECTED
+            recv_monitor_message(self._monitor)
+            left = True
         return left
 
     def close(self) -> None:
@@ -330,69 +339,3 @@ class _ZmqServer:
             self._monitor.close(0)
             self._socket.close()
             self._context.term()
-
-
-class _ZmqClient:
-    def __init__(self, endpoint: str, deadline: float) -> None:
-        self.lost = self.closed = False
-        self._context: zmq.Context[Socket] = zmq.Context(1)
-        self._socket, self._monitor = open_socket(self._context, zmq.DEALER)
-        # A sender that comes back is another arm. Not -1: ZeroMQ would then throw away what was received but not read.
-        self._socket.set(zmq.RECONNECT_IVL, _NEVER_MS)
-        self.pollables: list[Pollable] = [self._socket, self._monitor]
-        try:
-            self._socket.connect(endpoint)
-            self._await_connection(endpoint, deadline)
-        except zmq.ZMQError as error:
-            self.close(said=False)
-            raise StreamBroken(f"stream {endpoint}: not an endpoint", seen=str(error)) from None
-        except StreamBroken:
-            self.close(said=False)
-            raise
-
-    def _await_connection(self, endpoint: str, deadline: float) -> None:
-        while self._monitor.poll(max(0, round((deadline - time.monotonic()) * 1000))):
-            event = recv_monitor_message(self._monitor)["event"]
-            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                return
-            if event & _REFUSED:
-                break
-        raise _nobody_there(endpoint)
-
-    def send(self, parts: list[Payload]) -> None:
-        if not self.lost:
-            self._socket.send_multipart(parts, flags=zmq.NOBLOCK)
-
-    def take(self) -> bytes | None:
-        return self._socket.recv() if self._socket.poll(0) else None
-
-    def wait(self, timeout_s: float) -> None:
-        poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
-        if not self.lost:
-            poller.register(self._monitor, zmq.POLLIN)
-        poller.poll(round(timeout_s * 1000))
-        self.notice_loss()
-
-    def read(self) -> bytes | None:
-        return self._socket.recv() if self._socket.get(zmq.RCVMORE) else None
-
-    def read_into(self, buffer: memoryview) -> int:
-        if not self._socket.get(zmq.RCVMORE):
-            return 0
-        size = self._socket.recv_into(buffer) if len(buffer) else len(self._socket.recv())
-        while self._socket.get(zmq.RCVMORE):
-            size += len(self._socket.recv())
-        return size
-
-    def notice_loss(self) -> None:
-        while not (self.lost or self.closed) and self._monitor.poll(0):
-            self.lost = recv_monitor_message(self._monitor)["event"] == zmq.EVENT_DISCONNECTED
-
-    def close(self, *, said: bool) -> None:
-        if not self.closed:
-            self._socket.disable_monitor()
-            self._monitor.close(0)
-            self._socket.close(round(_LEAVE_S * 1000) if said else 0)
-            self._context.term()
-            self.closed = True

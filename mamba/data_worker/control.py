@@ -12,7 +12,6 @@ Ray starts with the first `arm` and ends with `shutdown_ray`.
 
 from __future__ import annotations
 
-import json
 import tempfile
 import threading
 import time
@@ -25,6 +24,7 @@ from mamba.config import read_environment
 from mamba.data_worker.carriers import UNIX
 from mamba.data_worker.changes import plan_change
 from mamba.data_worker.console_link import ConsoleReceiver
+from mamba.data_worker.crew import Crew, await_replacers
 from mamba.data_worker.feedback import Feedbacks
 from mamba.data_worker.graph import Graph, load_graph
 from mamba.data_worker.kinds import find_kind
@@ -33,7 +33,6 @@ from mamba.data_worker.meters import Progress
 from mamba.data_worker.nodes import Job
 from mamba.data_worker.planning import Detector, plan_arm
 from mamba.data_worker.previews import Previews, publish_document
-from mamba.data_worker.reports import load_error
 from mamba.data_worker.runner import Runner
 from mamba.data_worker.sinks.feedback import FeedbackSink
 from mamba.data_worker.sources.stream import StreamSource
@@ -59,8 +58,6 @@ __all__ = [
 _READY_S = 20.0
 _ABORT_S = 40.0
 _ATTACH_S = 10.0
-_ATTEMPTS = 3
-"""So often an actor may be killed in its own replacement."""
 
 feedback = Feedbacks()
 """What `feedback` nodes say, by the node's name, whatever graph is armed."""
@@ -69,8 +66,6 @@ previews = Previews()
 
 _runner = Runner()
 _busy = threading.Lock()
-_replacers: set[threading.Thread] = set()
-"""Those who replace a dead actor at this moment; the next arm waits for those of the one before."""
 
 
 class Armed:
@@ -86,7 +81,6 @@ class Armed:
     ) -> None:
         self._changing = threading.Lock()
         self._detectors, self._generation = detectors, 0
-        self._over = False
         self._owned = _make_folder()
         self._folder = self._owned.path
         takers = {**feedback.takers(), **previews.takers(), "document": publish_document}
@@ -98,13 +92,16 @@ class Armed:
         except MambaError:
             self._remove_folder()
             raise
+        self._crew = Crew(_runner, self._plan)
         actions = Actions(
+            find_held=self._find_held,
             recover=self._recover,
             join=self._join,
             end_detector=end_detector,
-            replace=self._replace,
+            replace=self._crew.replace,
             kill=_runner.kill,
             lives=_runner.lives,
+            is_stopped=_runner.is_stopped,
             on_progress=self._publish,
             on_end=self._free_actors,
         )
@@ -116,22 +113,14 @@ class Armed:
         Raises:
             MambaError: what a node could not do; nothing is left of the arm.
         """
-        prepared: list[str] = []
-        endpoints: dict[str, str] = {}
         try:
-            for group, order in self._plan.orders.items():
-                endpoints |= _prepare(group, order)
-                prepared.append(group)
+            self._crew.prepare()
         except MambaError:
-            for group in prepared:
-                _runner.call(group, "discard")
             self.withdraw()
             raise
-        _note_endpoints(self._plan.orders, endpoints)
         self._supervisor.start()
         try:
-            for group in self._plan.orders:
-                _runner.call(group, "start", json.dumps(endpoints))
+            self._crew.start()
         except NodeFailed:
             self._supervisor.abort("not started")
             self._supervisor.done.wait(_ABORT_S)
@@ -227,24 +216,16 @@ class Armed:
             self._generation += 1
             change = plan_change(self._plan, graph, self._detectors, self._folder, generation=self._generation)
             groups = sorted({change.plan.groups[node] for node in change.added})
-            try:
-                _runner.start_groups([*self._plan.orders, *groups], self._plan.places)
-                for group in groups:
-                    _prepare(group, change.plan.orders[group])
-            except MambaError:
-                for group in groups:
-                    _runner.kill(group)
-                raise
+            self._crew.enlist(change.plan, groups)
             gone = {self._plan.groups[node] for node in change.removed}
             self._supervisor.retire(change)
-            self._plan, self.graph = change.plan, graph
+            self._plan = self._crew.plan = change.plan
+            self.graph = graph
             self._supervisor.adopt(change)
             for edges in change.attach.values():
                 _await_socket(edges)
-            for group in groups:
-                _runner.call(group, "start")
-            for group in gone:
-                _runner.kill(group)
+            self._crew.begin(groups)
+            self._crew.dismiss(gone)
 
     def close(self) -> None:
         """End it if it still runs; idempotent, raises nothing that `wait` or `abort` would tell."""
@@ -253,31 +234,14 @@ class Armed:
             self._supervisor.done.wait(_ABORT_S)
         self._supervisor.join(_ABORT_S)
 
-    def _replace(self, group: str) -> None:
-        this = threading.current_thread()
-        _replacers.add(this)
-        try:
-            for _ in range(_ATTEMPTS):
-                try:
-                    _runner.restart(group)
-                    self._resume(group)
-                except NodeFailed:
-                    if _runner.lives(group) or not _runner.running or _runner.find_dead_parts():
-                        raise
-                    continue  # killed again before it could begin; after the last time the supervisor sees it dead
-                break
-            if self._over:
-                _runner.kill(group)  # it came too late, and would be taken for idle
-        finally:
-            _replacers.discard(this)
+    def _find_held(self, file: Path) -> list[tuple[int, int]]:
+        # imported here: a console that never sees a writer die needs no HDF5 for it
+        from mamba.data_worker.sinks.recovery import find_held
 
-    def _resume(self, group: str) -> None:
-        order = self._plan.orders[group]
-        _prepare(group, {**order, "job": {**order["job"], "resume": True}})
-        _runner.call(group, "start")
+        return find_held(file)
 
     def _recover(self, file: Path, account: Account) -> dict[str, DatasetInfo]:
-        # imported here: a console that never sees a writer die needs no HDF5 for it
+        # imported here, as above
         from mamba.data_worker.sinks.hdf5 import recover
 
         return recover(file, account)
@@ -311,10 +275,7 @@ class Armed:
         publish("mdw/done", device=self.job.device, arm=self.job.arm, error=error, **account)
 
     def _free_actors(self, dead: set[str]) -> None:
-        self._over = True
-        for group in self._plan.orders:
-            if group in dead or not _await_finish(group):
-                _runner.kill(group)
+        self._crew.free(dead)
         self._remove_folder()
         self._publish_done()
 
@@ -369,7 +330,7 @@ def arm(
         detectors[_find_stream(graph)] = Detector(endpoint, data_format)
     armed = Armed(graph, job, detectors, end_detector, places or {})
     with _busy:
-        _await_replacers()
+        await_replacers()  # of the arm before
         try:
             _runner.start_groups(sorted(armed.groups), places)
         except MambaError:
@@ -391,25 +352,8 @@ def _find_stream(graph: Graph) -> str:
 def shutdown_ray() -> None:
     """End Ray if it was started; nothing of it stays. Called when the console ends."""
     with _busy:
-        _await_replacers()
+        await_replacers()
         _runner.shutdown()
-
-
-def _prepare(group: str, order: dict[str, Any]) -> dict[str, str]:
-    """Returns the endpoints that its edges over TCP have got, by token."""
-    answer = _runner.call(group, "prepare", json.dumps(order))
-    if answer["err"]:
-        raise load_error(answer)
-    endpoints: dict[str, str] = answer["endpoints"]
-    return endpoints
-
-
-def _note_endpoints(orders: dict[str, dict[str, Any]], endpoints: dict[str, str]) -> None:
-    """Whoever takes a dead actor's place serves, and looks, where that one did."""
-    for order in orders.values():
-        for node in order["nodes"]:
-            for edge in [*node["ins"], *node["outs"]]:
-                edge["endpoint"] = endpoints.get(edge["token"], edge["endpoint"])
 
 
 def _await_socket(edges: list[dict[str, Any]]) -> None:
@@ -419,18 +363,6 @@ def _await_socket(edges: list[dict[str, Any]]) -> None:
             names = ", ".join(f"{edge['origin']} → {edge['to']}" for edge in edges)
             raise NodeFailed(f"edge {names}: its origin does not offer it", seen=f"waited {_ATTACH_S:g} s")
         time.sleep(0.005)  # between looks at the file system
-
-
-def _await_replacers() -> None:
-    for thread in list(_replacers):
-        thread.join(_ABORT_S)
-
-
-def _await_finish(group: str) -> bool:
-    try:
-        return not _runner.call(group, "finish", timeout_s=15.0)["err"]
-    except NodeFailed:
-        return False
 
 
 def _make_folder() -> OwnedFolder:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from mamba.data_worker.carriers import Payload, Pollable
+from mamba.data_worker.carriers import Pollable
 from mamba.data_worker.frame import Block, BlockType, DataFormat, End
 from mamba.data_worker.graph import Policy
 from mamba.data_worker.link import LinkSender
@@ -27,6 +27,7 @@ from mamba.data_worker.nodes import Flow, Rows
 from mamba.data_worker.ring import Ring
 from mamba.data_worker.shares import WHOLE, Share
 from mamba.data_worker.stream import FrameReceiver
+from mamba.data_worker.zmtp import Payload
 
 _IN_MESSAGE_BYTES = 64 * 2**10
 """Largest block that travels in a message; above, copying it once into a ring is cheaper."""

@@ -13,6 +13,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mamba.errors import DataError
 
 _SHOWN_RANGES = 100
@@ -52,6 +55,14 @@ class RangeSet:
         self._firsts: list[int] = []
         self._ends: list[int] = []  # one past the last
         self._size = 0
+
+    @classmethod
+    def of(cls, numbers: NDArray[np.int64], width: int = 1) -> RangeSet:
+        """Of each number n, in whatever order, n to n + width - 1."""
+        found, starts = cls(), np.unique(numbers)
+        for part in np.split(starts, np.flatnonzero(np.diff(starts) > width) + 1) if starts.size else ():
+            found.add(int(part[0]), int(part[-1] - part[0]) + width)
+        return found
 
     def __len__(self) -> int:
         return self._size

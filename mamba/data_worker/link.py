@@ -2,7 +2,7 @@
 
 `LinkSender` is bound and serves one receiver, `LinkReceiver` connects. The words of the conversation are in
 `mamba.data_worker.frame`, what carries them in `mamba.data_worker.carriers`. Each object belongs to one thread. A peer
-that is killed is noticed at once, a host that is gone within two seconds.
+that is killed is noticed at once, a host that is gone within four seconds.
 """
 
 from __future__ import annotations
@@ -11,12 +11,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from mamba.data_worker.carriers import Payload, Pollable, connect, serve
+from mamba.data_worker.carriers import Pollable, connect, serve
 from mamba.data_worker.frame import DESCRIPTOR_BYTES, Block, BlockType, DataFormat, End
+from mamba.data_worker.zmtp import Payload, await_readable
 from mamba.errors import StreamBroken
 
 RESUME_WITHIN_S = 15.0
 """How long a sender keeps what a killed receiver had not released; a dead actor is replaced within three seconds."""
+
+_DATA = (BlockType.FRAMES, BlockType.POINTS)
+_LARGEST_FORMAT_BYTES = 64 * 2**10
 
 GetBuffer = Callable[[Block], memoryview]
 
@@ -39,6 +43,7 @@ class LinkSender:
         self.endpoint = self._server.endpoint
         self._resends = resends
         self._peer: Any = None  # its address
+        self._lost: Any = None  # that of one that is gone; its last words may still come
         self._suspect = False
         self._lost_at: float | None = None
         self._end: End | None = None
@@ -82,7 +87,7 @@ class LinkSender:
             if block.type is BlockType.HELLO:
                 if parts[1:] == [self.format.token.encode()] and not self._is_there():
                     self._welcome(peer, block)
-            elif peer == self._peer:
+            elif peer == (self._lost if self._peer is None else self._peer):
                 self._suspect = False
                 if block.type is BlockType.RELEASE:
                     released += self._find_released([block, *_unpack_all(b"".join(parts[1:]))])
@@ -95,7 +100,7 @@ class LinkSender:
         return [self._kept.pop(block.block)[0] for block in told if block.block in self._kept]
 
     def _welcome(self, peer: Any, hello: Block) -> None:
-        self._peer, self._lost_at, self._suspect = peer, None, False
+        self._peer, self._lost, self._lost_at, self._suspect = peer, None, None, False
         self._post([hello.pack(), self.format.dump().encode()])
         for block, payload in self._kept.values():
             self._post([block.pack()] if payload is None else [block.pack(), payload])
@@ -108,9 +113,8 @@ class LinkSender:
         return self._peer is not None
 
     def _look_for_loss(self) -> None:
-        self._suspect |= self._server.notice_loss()
+        self._suspect |= self._server.notice_loss(self._peer)
         if self._suspect:
-            # It may have been a stranger who left: only the receiver's own address tells.
             self._is_there()
 
     def send(self, block: Block, payload: Payload | None = None) -> None:
@@ -135,7 +139,7 @@ class LinkSender:
         posted = self._server.post(self._peer, parts)
         if posted != "sent":
             self.broken |= posted == "stuck"
-            self._peer, self._lost_at, self._suspect = None, time.monotonic(), False
+            self._lost, self._peer, self._lost_at, self._suspect = self._peer, None, time.monotonic(), False
 
     def close(self) -> None:
         """Close; what was sent is still delivered if the receiver reads on. Does nothing the second time."""
@@ -161,6 +165,8 @@ class LinkReceiver:
 
     def __init__(self, endpoint: str, *, token: str, form: DataFormat | None = None, timeout_s: float = 5.0) -> None:
         self.endpoint, self.ended, self._joined = endpoint, False, False
+        self._partial: Block | None = None
+        self._room = memoryview(b"")
         deadline = time.monotonic() + timeout_s
         self._client = connect(endpoint, deadline)
         self._client.send([Block(0, 0, 0, 0, type=BlockType.HELLO).pack(), token.encode()])
@@ -174,48 +180,73 @@ class LinkReceiver:
     @property
     def pollables(self) -> list[Pollable]:
         """For a poller."""
-        return self._client.pollables
+        return [self._client.socket.fileno()]
 
     def _await_format(self, deadline: float) -> DataFormat:
         while (left := deadline - time.monotonic()) > 0 and not self._client.lost:
-            head = self._client.take()
-            if head is None:
-                self._client.wait(left)
-            elif Block.unpack(head).type is BlockType.HELLO:
-                return DataFormat.load(self._client.read() or b"")
+            block = self._take(None)
+            if block is None:
+                await_readable(self._client.socket, left)
+            elif block.type is BlockType.HELLO:
+                return DataFormat.load(bytes(self._room))
         raise StreamBroken(
             f"stream {self.endpoint}: no answer",
             remedy="a stream serves one receiver, which must show the token of this arm's format",
         )
 
     def receive(self, timeout_s: float, get_buffer: GetBuffer | None = None) -> Block | End | None:
-        """Wait at most `timeout_s` for the next block or the end; None when nothing came.
+        """Wait at most `timeout_s` for the next block or the end; None when nothing came, or not all of it.
 
-        A second message part is received into what `get_buffer(block)` gives.
+        A second message part is received into what `get_buffer(block)` gives, which must stay until all of it is here:
+        that may take several calls.
 
         Raises:
             StreamBroken: the sender is gone and everything it sent was taken.
         """
-        head = self._client.take()
-        if head is None:
-            self._client.wait(timeout_s)
-            head = self._client.take()
-        if head is None:
+        block, deadline = self._take(get_buffer), time.monotonic() + timeout_s
+        while block is None and (left := deadline - time.monotonic()) > 0 and not self._client.lost:
+            await_readable(self._client.socket, left)
+            block = self._take(get_buffer)
+        if block is None:
             if self._client.lost and not self.ended:
                 raise StreamBroken(
                     f"stream {self.endpoint}: its sender is gone before the end of the arm",
                     remedy="look at the detector's server and its log; what was written is safe",
                 )
             return None
-        block = Block.unpack(head)
         if block.type is BlockType.HELLO:
-            self._confirm(self._client.read() or b"")
-        elif block.type in (BlockType.FRAMES, BlockType.POINTS):
-            self._fill(block, get_buffer)
+            self._confirm(bytes(self._room))
         if block.type is BlockType.END:
             self.ended = True
             return End(block.arm, block.first)
-        return block if block.type in (BlockType.FRAMES, BlockType.POINTS) else None
+        return block if block.type in _DATA else None
+
+    def _take(self, get_buffer: GetBuffer | None) -> Block | None:
+        """The next message when all of it is here; its second part is in `_room`."""
+        if self._partial is None:
+            head = self._client.take()
+            if head is None:
+                return None
+            self._partial = Block.unpack(head)
+            self._room = self._find_room(self._partial, get_buffer)
+        if self._client.rest_bytes and not self._client.read_into(self._room):
+            return None
+        block, self._partial = self._partial, None
+        return block
+
+    def _find_room(self, block: Block, get_buffer: GetBuffer | None) -> memoryview:
+        size = self._client.rest_bytes
+        if block.type not in _DATA:
+            if size > _LARGEST_FORMAT_BYTES:
+                raise StreamBroken(f"stream {self.endpoint}: not a data format", seen=f"{size} bytes")
+            return memoryview(bytearray(size))
+        room = get_buffer(block) if get_buffer else memoryview(b"")
+        if size != len(room):
+            raise StreamBroken(
+                f"stream {self.endpoint}: block {block.block} does not follow the format",
+                seen=f"{size} bytes for {block.count} frames of {self.format.frame_bytes} bytes",
+            )
+        return room
 
     @property
     def lost(self) -> bool:
@@ -233,15 +264,6 @@ class LinkReceiver:
                 f"stream {self.endpoint}: carries something else than announced",
                 seen=f"{told.shape} {told.dtype} over {told.transport}",
                 remedy="arm the detector again",
-            )
-
-    def _fill(self, block: Block, get_buffer: GetBuffer | None) -> None:
-        buffer = get_buffer(block) if get_buffer else memoryview(b"")
-        size = self._client.read_into(buffer)
-        if size != len(buffer):
-            raise StreamBroken(
-                f"stream {self.endpoint}: block {block.block} does not follow the format",
-                seen=f"{size} bytes for {block.count} frames of {self.format.frame_bytes} bytes",
             )
 
     def release(self, *blocks: Block) -> None:

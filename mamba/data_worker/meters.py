@@ -12,13 +12,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class NodeProgress:
-    """One node of an armed graph at one moment.
+    """One node of a graph at one moment.
 
     Attributes:
         name: of the node.
         kind: of the node.
         group: the actor it lives in.
-        state: `opening`, `running`, `ended`, `failed`, or `replaced` while a new actor takes over.
+        state: `idle` before the first arm, `opening`, `running`, `ended`, `failed`, or `replaced` while a new actor
+            takes over.
         rows: rows it has taken in since the arm began, of all inputs; for a source those it has seen.
         rows_per_s: of the last second.
         bytes_per_s: of the last second: what it put out; for a sink what it took in.
@@ -34,15 +35,15 @@ class NodeProgress:
     kind: str
     group: str
     state: str
-    rows: int
-    rows_per_s: float
-    bytes_per_s: float
-    queued: int
-    credits: int
-    dropped: int
-    lag_s: float
-    cpu_percent: float
-    memory_bytes: int
+    rows: int = 0
+    rows_per_s: float = 0.0
+    bytes_per_s: float = 0.0
+    queued: int = 0
+    credits: int = 0
+    dropped: int = 0
+    lag_s: float = 0.0
+    cpu_percent: float = 0.0
+    memory_bytes: int = 0
 
 
 @dataclass(frozen=True)

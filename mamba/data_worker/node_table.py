@@ -10,6 +10,7 @@ from mamba.data_worker.meters import NodeProgress
 from mamba.data_worker.planning import ArmPlan
 
 _RATE_OVER_S = 1.0
+_SILENT_S = 2.0
 
 
 class NodeTable:
@@ -21,6 +22,7 @@ class NodeTable:
         self._meters: dict[str, dict[str, Any]] = {}
         self._past: dict[str, deque[tuple[float, int, int]]] = {name: deque() for name in plan.groups}
         self._actors: dict[str, dict[str, Any]] = {}
+        self._heard = dict.fromkeys(plan.orders, time.monotonic())  # by group, when its actor has sent meters
         self._through: set[str] = set()  # nodes that have told their last
         self._edges: dict[str, dict[str, int]] = {}
         self._before: dict[str, dict[str, int]] = {}  # by edge, what actors that are dead had told
@@ -36,6 +38,7 @@ class NodeTable:
         for node in added:
             self._states[node], self._past[node] = "opening", deque()
         self._actors = {group: actor for group, actor in self._actors.items() if group in plan.orders}
+        self._heard = {group: self._heard.get(group, time.monotonic()) for group in plan.orders}
 
     def set_state(self, node: str, state: str) -> None:
         """A node began, failed, or is being replaced."""
@@ -53,6 +56,7 @@ class NodeTable:
         if group not in self._plan.orders:
             return
         self._actors[group] = report
+        self._heard[group] = time.monotonic()
         for node, meter in report["nodes"].items():
             if node not in self._through:
                 self._take_meter(node, meter)
@@ -109,6 +113,11 @@ class NodeTable:
         for group, _ in found:
             self._actors.pop(group, None)
         return found
+
+    def find_silent(self) -> list[str]:
+        """Groups whose actor has sent no meters for long: its process may be stopped."""
+        before = time.monotonic() - _SILENT_S
+        return [group for group, heard in self._heard.items() if heard < before]
 
     def read(self) -> tuple[NodeProgress, ...]:
         """All nodes, in the graph's order."""

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from mamba.errors import MambaError, NodeFailed
 
+_READY_WITHIN_S = 20.0
+"""A node looks for its neighbours for 15 s, and they wait for it as long."""
 _STRIKES = 3
 """So often a group may die without a frame becoming safe in between."""
 
@@ -21,8 +23,18 @@ class Failed(NamedTuple):
     error: MambaError
 
 
+class Arrived(NamedTuple):
+    """A group whose new actor has taken over, and after how many seconds."""
+
+    group: str
+    seconds: float
+
+
 class Replacements:
     """Replaces groups in threads; everything else belongs to the supervisor's thread.
+
+    A group is away until its thread is through and all its nodes have told that they are ready, whichever comes first:
+    one thread for a group at a time, and an actor that dies in between is noticed when its thread is through.
 
     Args:
         replace: ends a group's actor, if it still lives, and starts another that resumes.
@@ -32,7 +44,8 @@ class Replacements:
     def __init__(self, replace: Callable[[str], None], lives: Callable[[str], bool]) -> None:
         self._do, self._lives = replace, lives
         self._away: dict[str, float] = {}  # group → since when
-        self._arriving: set[str] = set()  # started, and has not told anything yet
+        self._arriving: dict[str, float] = {}  # its thread is through, since when
+        self._ready: set[str] = set()  # its nodes are
         self._strikes: dict[str, tuple[int, int]] = {}  # group → (times it died, frames that were safe then)
         self._results: SimpleQueue[tuple[str, MambaError | None]] = SimpleQueue()
 
@@ -66,25 +79,39 @@ class Replacements:
             error = NodeFailed(f"group {group}: cannot be replaced", seen=f"{type(problem).__name__}: {problem}")
         self._results.put((group, error))
 
-    def end(self, group: str) -> float:
-        """All its nodes are there again; how many seconds it took."""
-        self._arriving.discard(group)
-        return time.monotonic() - self._away.pop(group)
+    def note_ready(self, group: str) -> None:
+        """All its nodes are there again."""
+        self._ready.add(group)
 
-    def look(self) -> tuple[list[Failed], list[str]]:
-        """Groups that could not be replaced, and those that died again before they could say a word."""
-        failed, died = [], []
+    def look(self) -> tuple[list[Failed], list[str], list[Arrived]]:
+        """Groups that could not be replaced, those that died again before they could begin, those that took over."""
+        failed = []
         while not self._results.empty():
             group, error = self._results.get()
-            if group not in self._away:
-                continue
             if error is None:
-                self._arriving.add(group)
+                self._arriving[group] = time.monotonic()
             else:
-                del self._away[group]
+                self._end(group)
                 failed.append(Failed(group, error))
-        for group in [each for each in self._arriving if not self._lives(each)]:
-            self._arriving.discard(group)
-            del self._away[group]
-            died.append(group)
-        return failed, died
+        arrived = [Arrived(group, self._end(group)) for group in self._arriving.keys() & self._ready]
+        died = [group for group in self._arriving if not self._lives(group)]
+        for group in died:
+            self._end(group)
+        late = time.monotonic() - _READY_WITHIN_S
+        for group in [each for each, since in self._arriving.items() if since < late]:
+            self._end(group)
+            failed.append(Failed(group, _make_late_error(group)))
+        return failed, died, arrived
+
+    def _end(self, group: str) -> float:
+        self._arriving.pop(group, None)
+        self._ready.discard(group)
+        return time.monotonic() - self._away.pop(group)
+
+
+def _make_late_error(group: str) -> NodeFailed:
+    return NodeFailed(
+        f"group {group}: its actor died, and the new one does not come",
+        seen=f"it lives, and its nodes have said nothing for {_READY_WITHIN_S:g} s",
+        remedy="look at the console's log, and whether the arm's folder is still there; acquire again",
+    )

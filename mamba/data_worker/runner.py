@@ -1,4 +1,4 @@
-"""Runs the actors of a graph on Ray; the only file that imports it.
+"""Runs the actors of a graph on Ray, which has a process of its own (`ray_process`).
 
 Ray starts when the first graph is armed: on loopback only, with a token of its own, without dashboard or usage
 statistics, in a 0700 folder with a short name (Unix sockets). Blocks do not travel through it, so its object store is
@@ -7,36 +7,24 @@ as small as it can be. `shutdown` leaves no process, folder or shared memory. Ac
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-import os
-import secrets
-import sys
 import threading
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ClassVar
+from typing import Any
 
 import psutil
 
 from mamba.config import read_environment
-from mamba.data_worker.worker import GroupWorker
+from mamba.data_worker.ray_process import RayProcess, is_gone
 from mamba.errors import DataError, NodeFailed
-from mamba.orphans import RAY_PARENT, RAY_PREFIX, OwnedFolder, end_writers, sweep_folders, sweep_rings
+from mamba.orphans import RAY_PARENT, RAY_PREFIX, OwnedFolder, end_writers, sweep, sweep_rings
 
-_STORE_BYTES = 80 * 2**20  # Ray's smallest
-_START_S = 40.0  # less than the minute after which a process of a dead Ray is ended by it
+_START_S = 40.0
+_SLACK_S = 5.0
 _WATCH_S = 1.0
 _KILLED_S = 10.0
-_PARTS = ("gcs_server", "raylet")
-_TOKEN = secrets.token_hex(32)
-_SETTINGS = {
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # despite its name: keeps every port on loopback
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_AUTH_MODE": "token",
-    "RAY_enable_worker_prestart": "1",
-    "RAY_prestart_worker_first_driver": "1",
-}
 
 log = logging.getLogger(__name__)
 
@@ -44,24 +32,31 @@ log = logging.getLogger(__name__)
 class Runner:
     """Ray for one process: starts it when needed, keeps one actor per group."""
 
-    _imported: ClassVar[bool] = False
-    """Ray was imported here, with the settings above."""
-
     def __init__(self) -> None:
         self._lock = threading.RLock()  # Ray's beginning and end, which take seconds
         self._actors_lock = threading.Lock()  # who asks Ray for an actor or to end one, and what is known of them
         self._folder: OwnedFolder | None = None
-        self._actors: dict[str, Any] = {}
+        self._ray: RayProcess | None = None
+        self._actors: set[str] = set()
         self._places: dict[str, str] = {}
         self._processes: dict[str, psutil.Process] = {}
-        self._parts: list[psutil.Process] = []
         self._ended = threading.Event()
-        self._keeper: ThreadPoolExecutor | None = None
 
     @property
     def running(self) -> bool:
         """Ray was started and not shut down."""
-        return self._folder is not None
+        return self._ray is not None
+
+    @property
+    def ray(self) -> RayProcess:
+        """Ray's process.
+
+        Raises:
+            NodeFailed: it does not run.
+        """
+        if self._ray is None:
+            raise NodeFailed("Ray does not run", remedy="arm again; it starts anew")
+        return self._ray
 
     def start_groups(self, groups: list[str], places: Mapping[str, str] | None = None) -> None:
         """See that an actor lives for each group; those of groups no longer used end.
@@ -75,15 +70,14 @@ class Runner:
             NodeFailed: an actor does not start.
         """
         with self._lock:
+            sweep(read_environment().runtime_dir / "mdw")
             self._start_ray()
-            import ray
-
             self._check_places(places or {})
             with self._actors_lock:
                 before, self._places = self._places, dict(places or {})
                 moved = {g for g in self._actors if before.get(g) != self._places.get(g)}
                 for group in [g for g in self._actors if g not in groups or g in moved]:
-                    ray.kill(self._actors.pop(group))
+                    self._drop(group)
             dead = [group for group in groups if group in self._actors and not self._is_alive(group)]
             with self._actors_lock:
                 made = [group for group in groups if group in dead or group not in self._actors]
@@ -94,9 +88,8 @@ class Runner:
 
     def list_nodes(self) -> list[str]:
         """Ids of the Ray nodes that live."""
-        import ray
-
-        return [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+        nodes: list[str] = self.ray.ask("nodes")
+        return nodes
 
     def _check_places(self, places: Mapping[str, str]) -> None:
         known = self.list_nodes() if places else []
@@ -123,15 +116,10 @@ class Runner:
         if not self.running or self._ended.is_set() or self.find_dead_parts():
             raise NodeFailed(
                 f"group {group}: its actor died, and Ray with it",
-                remedy="look at the memory and at the kernel's log; acquire again, it starts anew",
+                remedy="look at the memory, the console's log and the kernel's; acquire again, it starts anew",
             )
-        import ray
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-        place = self._places.get(group)
-        where = NodeAffinitySchedulingStrategy(place, soft=False) if place else "DEFAULT"
-        actor = ray.remote(num_cpus=0, max_restarts=0, scheduling_strategy=where)(GroupWorker)
-        self._actors[group] = actor.remote()
+        self.ray.ask("make", group=group, place=self._places.get(group, ""))
+        self._actors.add(group)
 
     def _identify(self, group: str) -> None:
         pid = self.call(group, "identify", timeout_s=_START_S)["pid"]
@@ -153,74 +141,33 @@ class Runner:
             self._leave()
         if self.running:
             return
-        if "ray" in sys.modules and not Runner._imported:
-            raise DataError(
-                "data worker: Ray was imported before, without token and loopback",
-                seen="it reads its settings once, when it is imported",
-                remedy="start a fresh console, and arm a graph before anything imports ray",
-            )
-        sweep_folders(read_environment().runtime_dir / "mdw")
-        self._folder = OwnedFolder(RAY_PREFIX, RAY_PARENT)
-        token = self._folder.path / "token"
-        token.touch(mode=0o600)
-        token.write_text(_TOKEN)
-        # They stay in the environment: Ray reads some once for ever, and its processes inherit the others.
-        os.environ.update({**_SETTINGS, "RAY_AUTH_TOKEN_PATH": str(token)})
+        folder = OwnedFolder(RAY_PREFIX, RAY_PARENT)
         try:
-            import ray
-
-            Runner._imported = True
-            logging.getLogger("ray").setLevel(logging.ERROR)
-            _silence(ray)
-            # Ray's processes die with the thread that started them (PR_SET_PDEATHSIG); who arms may be a passing one
-            self._keeper = ThreadPoolExecutor(1, thread_name_prefix="ray-keeper")
-            self._keeper.submit(
-                ray.init,
-                address="local",
-                num_cpus=2,
-                include_dashboard=False,
-                object_store_memory=_STORE_BYTES,
-                log_to_driver=False,
-                configure_logging=False,
-                _temp_dir=str(self._folder.path / "r"),  # it opens this one to everybody, and ours is around it
-            ).result()
-        except ImportError as error:
-            self.shutdown()
-            remedy = "pip install 'mamba-beamline[data-worker]'"
-            raise DataError("data worker: Ray is not installed", seen=str(error), remedy=remedy) from None
-        except Exception as error:
-            self.shutdown()
-            raise DataError(
-                "data worker: Ray does not start",
-                seen=f"{type(error).__name__}: {str(error).splitlines()[0][:200]}",
-                remedy="check memory and /dev/shm (at least 80 MB each must be free)",
-            ) from error
-
-        self._parts = [p for p in psutil.Process().children() if p.name() in _PARTS]
-        self._ended = threading.Event()
+            self._ray = RayProcess(folder.path)
+        except BaseException:  # KeyboardInterrupt, too
+            self._remove(folder)
+            raise
+        self._folder, self._ended = folder, threading.Event()
         threading.Thread(target=self._watch, args=(self._ended,), name="mdw ray watch", daemon=True).start()
 
     def find_dead_parts(self) -> list[int]:
         """Process ids of Ray's own processes that are dead."""
-        return [p.pid for p in self._parts if not p.is_running() or p.status() == psutil.STATUS_ZOMBIE]
+        return self._ray.find_dead() if self._ray is not None else []
 
     def _watch(self, ended: threading.Event) -> None:
-        """Leave a Ray that died: it would take this process along a minute later."""
+        """Leave a Ray that died, and say so."""
         while not ended.wait(_WATCH_S):
             dead = self.find_dead_parts()
             if dead:
-                log.warning("Ray died (processes %s); the next graph starts it anew", dead)
                 with self._lock:
                     if not ended.is_set():  # nobody who arms has left it already
                         self._leave()
 
     def _leave(self) -> None:
-        """Leave a dead Ray: its actors go at once, so that their run ends; without its parts Ray takes seconds."""
-        with self._actors_lock:
-            for process in [*self._processes.values(), *self._parts]:
-                if process.is_running():
-                    process.kill()
-            self._actors, self._processes = {}, {}
+        log.warning("Ray died (processes %s); the next graph starts it anew", self.find_dead_parts())
+        words = self.ray.read_last_words()
+        if words:
+            log.warning("Ray's last words: %s", words)
         self.shutdown()
 
     def call(self, group: str, method: str, *args: str, timeout_s: float = 20.0) -> dict[str, Any]:
@@ -229,70 +176,69 @@ class Runner:
         Raises:
             NodeFailed: the actor is dead, or does not answer in time.
         """
-        import ray
-
-        actor = self._actors.get(group)
-        if actor is None:
+        if group not in self._actors:
             raise NodeFailed(f"group {group}: it has no actor any more ({method})", remedy="arm again; it starts anew")
-        reference = getattr(actor, method).remote(*args)
         try:
-            answer: dict[str, Any] = json.loads(ray.get(reference, timeout=timeout_s))
-        except (ray.exceptions.RayError, ray.exceptions.GetTimeoutError) as error:
+            text = self.ray.ask(
+                "call", group=group, method=method, args=args, timeout_s=timeout_s, within_s=timeout_s + _SLACK_S
+            )
+        except NodeFailed as error:
             raise NodeFailed(
                 f"group {group}: its actor does not answer ({method})",
-                seen=f"{type(error).__name__}: {str(error).splitlines()[0][:200]}",
+                seen=error.what,
                 remedy="arm again; it starts anew",
             ) from None
+        answer: dict[str, Any] = json.loads(text)
         return answer
 
     def lives(self, group: str) -> bool:
         """Whether the process of a group's actor is there; does not ask it."""
         process = self._processes.get(group)
+        return process is not None and not is_gone(process)
+
+    def is_stopped(self, group: str) -> bool:
+        """Whether the process of a group's actor is stopped (SIGSTOP)."""
+        process = self._processes.get(group)
         try:
-            return process is not None and process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+            return process is not None and process.status() == psutil.STATUS_STOPPED
         except psutil.NoSuchProcess:
             return False
 
     def kill(self, group: str) -> None:
         """End a group's actor, whatever it does; returns when its process is gone, and with it its locks and files."""
-        import ray
-
         with self._actors_lock:
-            actor, process = self._actors.pop(group, None), self._processes.pop(group, None)
-            if actor is not None:
-                ray.kill(actor)
-        if process is not None and process.is_running():
-            process.kill()  # Ray asks it politely, and one that is stopped does not hear
+            process = self._processes.pop(group, None)
+            if group in self._actors:
+                self._drop(group)
+        if process is not None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()  # Ray asks it politely, and one that is stopped does not hear
             process.wait(_KILLED_S)
+
+    def _drop(self, group: str) -> None:
+        self._actors.remove(group)
+        try:
+            self.ray.ask("kill", group=group)
+        except NodeFailed as error:
+            log.info("group %s is not ended by Ray: %s", group, error)  # and ends with it
 
     def shutdown(self) -> None:
         """End Ray and remove what it leaves; does nothing when it does not run."""
         with self._lock:
-            if self._folder is None:
+            if self._ray is None or self._folder is None:
                 return
-            if self._imported:
-                import ray
-
-                with self._actors_lock:
-                    self._ended.set()
-                    for actor in self._actors.values():
-                        ray.kill(actor)
-                    self._actors, self._processes = {}, {}
-                ray.shutdown()
-            if self._keeper is not None:
-                self._keeper.shutdown()
-                self._keeper = None
-            end_writers(self._folder.path)  # Ray's agents do not notice every death of Ray
-            self._folder.remove()
+            self._ended.set()
+            for process in list(self._processes.values()):  # of a Ray that is dead, too: so that their run ends at once
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            self._ray.end()  # who waits for an answer has it now
+            with self._actors_lock:
+                self._ray, self._actors, self._processes = None, set(), {}
+            self._remove(self._folder)
             self._folder = None
-            self._parts = []
-            sweep_rings()
 
-
-def _silence(ray: Any) -> None:
-    """Keep what Ray says of dead actors out of the console; it prints even with `log_to_driver=False` (Ray 2.60).
-
-    The supervisor says it in one line. A Ray without this function prints again, and nothing else changes.
-    """
-    if hasattr(ray._private.worker, "print_to_stdstream"):
-        ray._private.worker.print_to_stdstream = lambda data, **_: log.debug("Ray: %s", " ".join(data["lines"]))
+    @staticmethod
+    def _remove(folder: OwnedFolder) -> None:
+        end_writers(folder.path)  # Ray's agents do not notice every death of Ray
+        folder.remove()
+        sweep_rings()

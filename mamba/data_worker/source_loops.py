@@ -98,14 +98,14 @@ class StreamLoop(SourceLoop):
         super().__init__(node, reporter, port, arm)
         self._receiver, self._order = receiver, BlockOrder(resumes=resumes)
         self._wired = -1
-        self._poller = zmq.Poller()
+        self._pollers: dict[bool, zmq.Poller] = {}  # by whether more can be forwarded
 
     def turn(self) -> End | None:
         """Forward what the detector has sent."""
         if self._wired != self.wiring:
-            self._poller = self.make_poller(*self._receiver.link.pollables)
+            self._pollers = {True: self.make_poller(*self._receiver.link.pollables), False: self.make_poller()}
             self._wired = self.wiring
-        self._poller.poll(round(POLL_S * 1000))
+        self._pollers[self.ready].poll(round(POLL_S * 1000))
         self.obey(0)
         self.tend()
         return self._forward_all()

@@ -43,7 +43,7 @@ class GraphStatus:
         frames_per_s: arriving, over the last second; of a done arm its mean.
         file: the raw file.
         error: why it failed.
-        nodes: one by one; empty when nothing runs.
+        nodes: one by one, before the first arm as they will be; empty when the graph cannot be read.
     """
 
     graph: str

@@ -1,9 +1,9 @@
 """Watches the nodes of one arm from outside the actors: keeps the books, replaces the dead, ends what has to end.
 
-A node's death shows as the loss of its socket: at once when its process was killed, after two seconds when it was
-stopped or its host is gone (ZeroMQ's heartbeats, which need no turn of the node's own threads). Its group gets a new
-actor, to which the nodes before it send again what had not been released. Whatever happens, the arm ends with an
-account that adds up: all nodes are drained, the ledgers are settled, each sink closes its file with its own.
+A node's death shows as the loss of its socket, at once. An actor that says nothing for two seconds and whose process is
+stopped is killed. Its group gets a new actor, to which the nodes before it send again what had not been released.
+Whatever happens, the arm ends with an account that adds up: all nodes are drained, the ledgers are settled, each sink
+closes its file with its own.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ _DRAIN_WITHIN_S = 15.0
 _PROGRESS_EVERY_S = 0.2
 
 Recover = Callable[[Path, Account], dict[str, DatasetInfo]]
+FindHeld = Callable[[Path], list[tuple[int, int]]]
 Join = Callable[[Path, list[Path], Account], dict[str, DatasetInfo]]
 
 
@@ -47,22 +48,26 @@ class Actions:
     """What a supervisor has done by others.
 
     Attributes:
-        recover: finishes the file of a dead writer.
+        find_held: the frames that the file of a dead writer holds.
+        recover: finishes that file.
         join: makes the file that shows what several writers wrote.
         end_detector: after a failure, ends the detector and says how many frames it had produced; None: not known.
         replace: ends a group's actor, if it still lives, and starts another that resumes; called in a thread.
         kill: ends a group's actor at once.
         lives: whether a group's actor does; looks, and does not ask it.
+        is_stopped: whether the process of a group's actor is (SIGSTOP); likewise.
         on_progress: told at most five times a second.
         on_end: told once, with the groups that are dead, before `done` is set; frees the actors.
     """
 
+    find_held: FindHeld
     recover: Recover
     join: Join
     end_detector: Callable[[], int | None]
     replace: Callable[[str], None]
     kill: Callable[[str], None]
     lives: Callable[[str], bool]
+    is_stopped: Callable[[str], bool]
     on_progress: Callable[[Progress], None]
     on_end: Callable[[set[str]], None]
 
@@ -216,9 +221,7 @@ class Supervisor(threading.Thread):
             self.ready.set()
         group = self._plan.groups[node]
         if group in self._replacements and not self._plan.nodes_of(group) & self._waiting:
-            self._note(f"group {group}: a new actor took over after {self._replacements.end(group):.1f} s")
-            for each in sorted(self._plan.nodes_of(group) & self._plan.remembers):
-                self._note(f"node {each}: it began anew with it; what it had gathered is not in its results")
+            self._replacements.note_ready(group)
 
     def _take_failed(self, node: str, error: MambaError) -> None:
         self._table.set_state(node, "failed")
@@ -289,10 +292,16 @@ class Supervisor(threading.Thread):
         return self._replacements.count_death(group, self._books.safe)
 
     def _take_replaced(self) -> None:
-        failed, died = self._replacements.look()
+        failed, died, arrived = self._replacements.look()
+        for group, seconds in arrived:
+            self._note(f"group {group}: a new actor took over after {seconds:.1f} s")
+            for each in sorted(self._plan.nodes_of(group) & self._plan.remembers):
+                self._note(f"node {each}: it began anew with it; what it had gathered is not in its results")
         for group in died:
             self._mourn(group)
         for group, error in failed:
+            if self._do.lives(group):
+                self._do.kill(group)  # it may hold the file, which is finished from outside
             nodes = self._plan.nodes_of(group)
             self._dead |= nodes
             self._active -= nodes
@@ -320,7 +329,7 @@ class Supervisor(threading.Thread):
                 self._books.declare(self._abort_produced)
             self._end_source(self._abort_reason)
         if self._stopping_since is None:
-            for group, why in self._table.find_offenders():
+            for group, why in [*self._table.find_offenders(), *self._find_stopped()]:
                 if group not in self._replacements:
                     self._note(why)
                     self._do.kill(group)
@@ -331,6 +340,13 @@ class Supervisor(threading.Thread):
             self._dead |= self._active
             self._active = set()
             self._fail(NodeFailed(f"node {names}: did not stop", seen=f"waited {_DRAIN_WITHIN_S:g} s"))
+
+    def _find_stopped(self) -> list[tuple[str, str]]:
+        silent = [group for group in self._table.find_silent() if group not in self._replacements]
+        stopped = [
+            (group, ", ".join(sorted(self._plan.nodes_of(group)))) for group in silent if self._do.is_stopped(group)
+        ]
+        return [(group, f"node {names}: its actor's process is stopped") for group, names in stopped]
 
     def _fail(self, error: MambaError) -> None:
         self.failure = self.failure or error
@@ -359,6 +375,8 @@ class Supervisor(threading.Thread):
         if self.failure is not None and self._books.began:
             # a dead source says nothing of the frames that were sent and that it never saw
             self._books.declare(self._do.end_detector() or 0)
+        for sink in set(self._plan.sinks) & self._dead:
+            self._count_held(sink)
         accounts = self._books.settle(
             reason=self._reason, notes=self._notes, edges=self._table.edges, rows=self._table.rows
         )
@@ -366,6 +384,15 @@ class Supervisor(threading.Thread):
         self._join_files(accounts)
         self.ledger = self._books.make_ledger(accounts, self._datasets)
         self._show("done")
+
+    def _count_held(self, sink: str) -> None:
+        """A writer that is killed may have committed frames, and its word of it died on the way."""
+        try:
+            held = self._do.find_held(self._plan.files[sink])
+        except MambaError as error:
+            self.failure = self.failure or error
+        else:
+            self._books.take(sink, {"typ": "written", "ranges": held})
 
     def _finish_nodes(self, accounts: dict[str, Account]) -> None:
         deadline = time.monotonic() + _DRAIN_WITHIN_S

@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -27,8 +27,10 @@ PATIENCE_S = 0.1
 """How long the run waits for a consumer to take one document."""
 MAX_LATE = 3
 """Who was late so often in one run is not waited for again in that run, but at its end."""
-END_PATIENCE_S = 1.0
-"""How long the end of a run waits for a consumer that is behind, unless it has sat on one document as long already."""
+STUCK_S = 1.0
+"""Who sits on one document so long is not waited for at the end of a run."""
+END_PATIENCE_S = 5.0
+"""How long the end of a run waits for consumers that are behind and go on, so that their results are whole."""
 MAX_WAITING = 10_000
 """Documents with data that wait for one consumer; beyond it the oldest are dropped for that one."""
 
@@ -71,6 +73,9 @@ class GuardedConsumer:
             if not self._told_in_this_run:
                 self._told_in_this_run = True
                 log.exception("%s raised on a %s document; the run goes on", self.name, name)
+
+    def wait_at_end(self, deadline: float) -> None:
+        """Wait until it has taken all of a run, at most until `deadline` (monotonic): its results are to be whole."""
 
     def close(self) -> None:
         """Hand over no more than what waits already."""
@@ -119,9 +124,7 @@ class QueuedConsumer(GuardedConsumer):
             was_behind = self.waiting > 0
             self._put(name, doc)
             self._changed.notify_all()
-            if name == "stop":
-                self._wait_at_end()
-            elif not was_behind and self._late < MAX_LATE:
+            if name != "stop" and not was_behind and self._late < MAX_LATE:
                 self._wait(time.monotonic() + PATIENCE_S)
                 self._late += self.waiting > 0
 
@@ -144,19 +147,19 @@ class QueuedConsumer(GuardedConsumer):
         while self.waiting and (left_s := deadline - time.monotonic()) > 0:
             self._changed.wait(left_s)
 
-    def _wait_at_end(self) -> None:
-        """So that its results are there when the run is over; who is stuck is told about instead."""
-        deadline = time.monotonic() + END_PATIENCE_S
-        while self.waiting:
-            stuck = deadline if self._busy_since is None else self._busy_since + END_PATIENCE_S
-            left_s = min(deadline, stuck) - time.monotonic()
-            if left_s <= 0:
-                log.warning(
-                    "%s is behind: %d documents wait for it, %d it does not get; the run did not wait",
-                    self.name, self.waiting, self._dropped_in_this_run,
-                )  # fmt: skip
-                return
-            self._changed.wait(left_s)
+    def wait_at_end(self, deadline: float) -> None:
+        """As its base; who is stuck is told about instead."""
+        with self._changed:
+            while self.waiting:
+                stuck = deadline if self._busy_since is None else self._busy_since + STUCK_S
+                left_s = min(deadline, stuck) - time.monotonic()
+                if left_s <= 0:
+                    log.warning(
+                        "%s is behind: %d documents wait for it, %d it does not get; the run did not wait",
+                        self.name, self.waiting, self._dropped_in_this_run,
+                    )  # fmt: skip
+                    return
+                self._changed.wait(left_s)
 
     def _serve(self) -> None:
         while (item := self._take()) is not None:
@@ -182,3 +185,10 @@ class QueuedConsumer(GuardedConsumer):
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+
+def wait_at_end(guards: Iterable[GuardedConsumer]) -> None:
+    """Wait for all of them at the end of a run."""
+    deadline = time.monotonic() + END_PATIENCE_S
+    for guard in tuple(guards):
+        guard.wait_at_end(deadline)

@@ -24,7 +24,7 @@ from mamba.devices.descriptors import record_objects_by_key
 from mamba.devices.in_use import keep_names_in_runs
 from mamba.devices.upstream_costs import remove_scan_costs
 from mamba.errors import DeviceTimeout, DeviceUnreachable, MambaError
-from mamba.scans.consumers import Consumer, GuardedConsumer, QueuedConsumer
+from mamba.scans.consumers import Consumer, GuardedConsumer, QueuedConsumer, wait_at_end
 from mamba.scans.ending import act_in_main_thread_only, keep_reason
 from mamba.scans.grouped_reads import read_signals_together
 from mamba.scans.ledgers import LedgerKeeper
@@ -119,6 +119,8 @@ class BeamlineRunEngine(RunEngine):
         if name is DocumentNames.stop and (told := self._ledgers.summarize()):
             doc["ledgers"] = told
         await super().emit(name, doc)
+        if name is DocumentNames.stop:
+            wait_at_end(self.guards.values())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """As bluesky's; a device's own error comes out instead of a `FailedStatus` around it."""

@@ -20,7 +20,7 @@ PARTS = {
     "inject": (),
     "status": (),
     "notices": (),
-    "graph": ("graph_roi_h5", "graph_roi_h5_tcp", "graph_three_stage"),
+    "graph": ("graph_roi_h5", "graph_roi_h5_copied", "graph_roi_h5_tcp", "graph_three_stage"),
     "step_scan": (),
     "connect": (),
     "stop_all": (),

@@ -102,3 +102,18 @@ def make_entry(
         if cpu_ms and reference_cpu_ms:
             entry["cpu_ratio"] = cpu_ms / reference_cpu_ms
     return entry
+
+
+def make_entries_by_size(name: str, samples: dict[str, list[Sample]], *, unit: str) -> list[dict[str, Any]]:
+    """An entry for each size but the first, which is the reference; what is measured must not grow.
+
+    Args:
+        name: of the entries, with `{}` for the size.
+        samples: rounds by size, the smallest first.
+        unit: of the values.
+    """
+    reference, *sizes = samples
+    return [
+        make_entry(name.format(size), samples[size], unit=unit, bar="≤ 1", reference=samples[reference], least=True)
+        for size in sizes
+    ]

@@ -1,8 +1,8 @@
 """Points of a fly controller in another process: to the file and back to the console.
 
 `points_100k`: 100,000 points a second of ten values, a block each 20 ms; the value is how long after the block was sent
-its last point was called back, for 99 of 100 blocks, and a lost point fails. `points_max_per_s`: as many as are taken,
-in blocks of 1,000, to the file.
+its last point was called back, for 99 of 100 blocks. `points_max_per_s`: as many as are taken, in blocks of 1,000, to
+the file. A point that is lost, or stored with other values than were sent, fails.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from mamba.data_worker.control import arm, feedback, shutdown_ray
 from mamba.data_worker.feedback import Row
 from mamba.data_worker.graph import Graph, parse_graph
 from tests.bench.measuring import Sample, Watch, make_entry, take_turns
+from tests.support.fly_controller import make_points
 
 COLUMNS = [f"c{at}" for at in range(10)]
 RATE = 100_000
@@ -100,8 +102,19 @@ def _run(
     armed.close()
     if ledger.written != points or told["lost"]:
         raise AssertionError(f"points were lost: {ledger.written} of {points} written, {told}")
+    _check_values(file, points, block)
     file.unlink()
     return cpu_ms, {**told, "points_per_s": ledger.frames_per_s}
+
+
+def _check_values(file: Path, points: int, block: int) -> None:
+    sent = make_points(0, block, len(COLUMNS))
+    with h5py.File(file) as written:
+        values = written["entry/data/fly"]
+        for first in range(0, points, 100 * block):
+            part = values[first : first + 100 * block]
+            if not np.array_equal(part, np.resize(sent, part.shape)):
+                raise AssertionError(f"other values than were sent, among points {first} to {first + len(part) - 1}")
 
 
 @contextmanager

@@ -19,7 +19,7 @@ import numpy as np
 
 from mamba.data_worker.control import Detector, arm
 from tests.bench.edge import FLOWS, POOL_BYTES, send_blocks
-from tests.bench.measuring import Sample, Watch, make_entry, take_turns
+from tests.bench.measuring import Sample, Watch, make_entries_by_size, make_entry, take_turns
 from tests.support.frame_feeder import Feeder
 from tests.support.modules import make_modules
 from tests.support.ray_nodes import adding_nodes
@@ -35,18 +35,7 @@ def measure() -> list[dict[str, Any]]:
     with adding_nodes(SIZES[-1] - 1) as nodes, tempfile.TemporaryDirectory(prefix="mamba-bench-") as folder:
         jobs = {str(n): lambda n=n: run(nodes[:n], Path(folder)) for n in SIZES}  # type: ignore[misc]
         samples = take_turns(ROUNDS, jobs)
-    entries = [
-        make_entry(
-            f"scaling_ray_{n}",
-            samples[str(n)],
-            unit="µs CPU/block",
-            bar="≤ 1",
-            reference=samples[str(SIZES[0])],
-            least=True,
-        )
-        for n in SIZES[1:]
-    ]
-    return [*entries, measure_tcp()]
+    return [*make_entries_by_size("scaling_ray_{}", samples, unit="µs CPU/block"), measure_tcp()]
 
 
 def run(nodes: list[str], folder: Path, *, apart: bool = False) -> Sample:

@@ -14,7 +14,7 @@ from typing import Any
 
 from mamba.data_worker.control import arm, shutdown_ray
 from mamba.data_worker.graph import Graph, parse_graph
-from tests.bench.measuring import Sample, Watch, make_entry, take_turns
+from tests.bench.measuring import Sample, Watch, make_entries_by_size, take_turns
 from tests.support.frame_feeder import Feeder
 
 SHAPE = (64, 64)
@@ -33,17 +33,7 @@ def measure() -> list[dict[str, Any]]:
             samples = take_turns(ROUNDS, jobs)
     finally:
         shutdown_ray()
-    return [
-        make_entry(
-            f"scaling_{nodes}_nodes",
-            samples[str(nodes)],
-            unit="µs CPU/block/edge",
-            bar="≤ 1",
-            reference=samples[str(SIZES[0])],
-            least=True,
-        )
-        for nodes in SIZES[1:]
-    ]
+    return make_entries_by_size("scaling_{}_nodes", samples, unit="µs CPU/block/edge")
 
 
 def make_fan(nodes: int) -> Graph:

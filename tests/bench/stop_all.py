@@ -13,7 +13,6 @@ from typing import Any
 
 import tango
 
-from mamba.wire.client import Client
 from tests.support.facility import facility_up, wait_until
 
 ROUNDS = 10
@@ -30,7 +29,9 @@ def measure() -> list[dict[str, Any]]:
             with facility_up() as beamline, beamline.client() as client:
                 axes = [tango.DeviceProxy(f"tango://{beamline.tango_host}/{name}") for name in AXES]
                 for _ in range(ROUNDS):
-                    ours.append(_time_stop(axes, lambda: _ask(client)))
+                    request = threading.Thread(target=lambda: client.request("run/stop_all"))
+                    ours.append(_time_stop(axes, request.start))  # its answer comes when all has been looked at twice
+                    request.join()
                     direct.append(_time_stop(axes, lambda: [axis.Stop() for axis in axes]))
         finally:
             os.chdir(before)
@@ -45,11 +46,6 @@ def measure() -> list[dict[str, Any]]:
             "samples": ours,
         }
     ]
-
-
-def _ask(client: Client) -> None:
-    """Send the request and do not wait: its answer comes only when all has been looked at twice."""
-    threading.Thread(target=lambda: client.request("run/stop_all")).start()
 
 
 def _time_stop(axes: list[Any], stop: Callable[[], object]) -> float:

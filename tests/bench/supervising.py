@@ -52,7 +52,7 @@ def supervising(plan: ArmPlan) -> Iterator[Supervisor]:
     """One that never runs, but is turned by hand; all groups have told a meter."""
     nobody: Any = None
     supervisor = Supervisor(
-        plan, Actions(nobody, nobody, nobody, nobody, nobody, nobody, lambda _: None, lambda _: None)
+        plan, Actions(nobody, nobody, nobody, nobody, nobody, nobody, nobody, lambda _: None, lambda _: None)
     )
     meter = {"rows": 9, "bytes": 9, "dropped": 0, "queued": 1, "credits": 1, "last": 8, "last_time": 1.0, "busy_s": 0.0}
     for group in plan.orders:

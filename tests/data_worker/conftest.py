@@ -64,10 +64,19 @@ SITE = Path(__file__).parents[1] / "support" / "site_package"
 """A package with nodes, as a site would install one."""
 
 
-@pytest.fixture(scope="module")
-def ray_once() -> Iterator[None]:
-    """Ray starts with the first graph of the module; nothing of it stays. The site's package is there, too."""
+@pytest.fixture(scope="session")
+def ray_of_the_run() -> Iterator[None]:
+    """Ray starts with the first graph of the first module, for all; nothing of it stays."""
     rings = list_orphaned_memory()
+    yield
+    shutdown_ray()
+    assert list_leftovers() == []
+    await_no_more(rings)
+
+
+@pytest.fixture(scope="module")
+def ray_once(ray_of_the_run: None) -> Iterator[None]:
+    """The site's package is there, for this module and its actors."""
     before = os.environ.get("PYTHONPATH", "")
     os.environ["PYTHONPATH"] = f"{SITE}{os.pathsep}{before}"  # for the actors
     sys.path.insert(0, str(SITE))
@@ -76,9 +85,6 @@ def ray_once() -> Iterator[None]:
     sys.path.remove(str(SITE))
     os.environ["PYTHONPATH"] = before
     kinds._find_installed.cache_clear()
-    shutdown_ray()
-    assert list_leftovers() == []
-    await_no_more(rings)
 
 
 Start = Callable[..., tuple[Feeder, Armed]]

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import h5py
+import hdf5plugin  # noqa: F401  # reads packed frames
 import numpy as np
 
 from mamba.data_worker.ledger import RangeSet

@@ -85,11 +85,12 @@ def _check(path: Path, safe: RangeSet) -> None:
     assert not any(checked.bad for checked in verify_file(path))
 
 
-def test_a_full_disk_loses_nothing_acknowledged(tmp_path: Path) -> None:
+@pytest.mark.parametrize("compression", ["none", "bslz4"])
+def test_a_full_disk_loses_nothing_acknowledged(tmp_path: Path, compression: str) -> None:
     rng = random.Random(5)
     for number, left in enumerate((0, 50_000, 123_456, 300_000)):
         path = tmp_path / f"{number}.h5"
-        _check(path, _fill(path, left, rng))
+        _check(path, _fill(path, left, rng, compression=compression))
 
 
 @pytest.mark.parametrize("access", ["plain", "swmr"])
@@ -101,11 +102,12 @@ def test_a_file_that_cannot_even_be_begun_leaves_nothing(tmp_path: Path, access:
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-def test_thirty_full_disks(tmp_path: Path) -> None:
+@pytest.mark.parametrize("compression", ["none", "bslz4"])
+def test_thirty_full_disks(tmp_path: Path, compression: str) -> None:
     rng = random.Random()
     for number in range(30):
         path = tmp_path / f"{number}.h5"
-        _check(path, _fill(path, rng.randint(0, 900_000), rng))
+        _check(path, _fill(path, rng.randint(0, 900_000), rng, compression=compression))
 
 
 def test_a_limit_of_file_size_is_felt_before_it_hurts(tmp_path: Path) -> None:

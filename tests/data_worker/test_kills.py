@@ -40,10 +40,21 @@ def test_a_writer_of_split_files_killed_is_gone_on_with(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("a_frames_*"))) == 11
 
 
+def test_a_writer_of_packed_frames_killed_is_gone_on_with(tmp_path: Path) -> None:
+    file = KilledFile(tmp_path / "a.h5", 320, random.Random(4), {"compression": "bslz4"})
+    for told in (3, 6):
+        assert not file.run(kill_after_told=told)
+        file.check_acknowledged()
+    assert file.run()
+    file.check_complete()
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
-    "parameters", [{}, {"access": "swmr"}, {"frames_per_file": 500}], ids=["plain", "swmr", "split"]
+    "parameters",
+    [{}, {"access": "swmr"}, {"frames_per_file": 500}, {"compression": "bslz4"}],
+    ids=["plain", "swmr", "split", "packed"],
 )
 def test_two_hundred_kills_at_random_moments(tmp_path: Path, parameters: dict[str, Any]) -> None:
     rng, kills = random.Random(), 0

@@ -1,6 +1,7 @@
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,6 +9,14 @@ from IPython.lib.pretty import pretty
 
 from mamba.data_worker.ledger import Book, Ledger, MissingRange, RangeSet
 from mamba.errors import DataError
+
+
+@given(st.lists(st.integers(0, 60), max_size=40), st.integers(1, 9))
+def test_ranges_of_numbers_in_any_order(numbers: list[int], width: int) -> None:
+    added = RangeSet()
+    for number in numbers:
+        added.add(number, width)
+    assert list(RangeSet.of(np.array(numbers, np.int64), width)) == list(added)
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 9)), max_size=40))

@@ -16,6 +16,7 @@ from mamba.errors import GraphInvalid, StreamBroken
 from tests.support.fly_controller import Controller, make_points
 from tests.support.node_driver import drain, open_source
 from tests.support.threads import run_beside
+from tests.support.trickle import Trickle
 
 NAMES = [f"c{at}" for at in range(10)]
 Connect = Callable[..., tuple[Controller, Source]]
@@ -46,6 +47,25 @@ def test_points_come_as_they_were_sent_and_what_is_there_goes_on_together(connec
     assert numbers == list(range(3000))
     assert np.array_equal(rows, make_points(0, 3000, 10))
     assert end == End(3, 3000)
+
+
+def test_a_block_that_comes_in_pieces_is_whole_whatever_memory_each_call_has() -> None:
+    with Controller(block_points=20) as controller, Trickle(controller.endpoint, piece_bytes=700) as slow:
+        with run_beside(controller.await_reader):
+            node = open_source("points", {"endpoint": slow.endpoint, "token": controller.token, "columns": NAMES})
+        slow.hold()
+        rows, calls = [], 0
+        for first in range(0, 400, 20):
+            assert controller.send(first, make_points(first, 20, 10))
+        controller.end(400)
+        while not isinstance(got := node.fill(out := np.full((2000, 10), np.nan), 0.01), End):
+            slow.give()
+            calls += 1
+            if got is not None:
+                rows.append(out[: got[1]].copy())
+        node.stop()
+    assert calls > 40, "some calls found half a block"
+    assert np.array_equal(np.concatenate(rows), make_points(0, 400, 10))
 
 
 def test_points_that_the_controller_gave_up_are_gaps(connect: Connect) -> None:

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from mamba.cli import cli
 from mamba.data_worker.sinks.commits import name_journals
-from mamba.data_worker.sinks.recovery import recover_file
+from mamba.data_worker.sinks.recovery import find_held, recover_file
 from mamba.data_worker.sinks.superblock import mend_superblock
 from mamba.data_worker.sinks.verification import verify_file
 from mamba.errors import DataError
@@ -120,3 +120,14 @@ def test_who_dies_in_mending_a_superblock_leaves_it_to_be_mended(tmp_path: Path,
     assert safe
     assert safe <= held
     assert not mend_superblock(path)
+
+
+def test_what_a_dead_writer_has_committed_is_held_whoever_was_told(tmp_path: Path) -> None:
+    sink = open_sink(tmp_path / "a.h5")
+    sink.process(frames(0, 4))
+    sink.process(frames(8, 4))
+    sink.flush()  # the writer dies before anybody hears of it
+    sink.process(frames(4, 4))
+    sink._writeback.close()
+    sink._file.abandon()
+    assert find_held(tmp_path / "a.h5") == [(0, 4), (8, 4)]

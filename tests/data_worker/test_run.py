@@ -19,6 +19,7 @@ from mamba.data_worker.control import Armed, arm
 from mamba.data_worker.feedback import Row
 from mamba.data_worker.graph import parse_graph
 from mamba.data_worker.ledger import Ledger
+from mamba.data_worker.link import RESUME_WITHIN_S
 from mamba.data_worker.sinks.preview import make_small
 from mamba.data_worker.sinks.verification import verify_file
 from mamba.data_worker.supervisor import Supervisor
@@ -128,7 +129,9 @@ def pid_of(group: str) -> int:
     return pid
 
 
-@pytest.mark.parametrize(("group", "transport"), [("file", "zmq"), ("intake", "ring")])
+@pytest.mark.parametrize(
+    ("group", "transport"), [pytest.param("file", "zmq", marks=pytest.mark.soak), ("intake", "ring")]
+)
 def test_a_killed_actor_is_replaced_and_nothing_is_lost(start: Start, group: str, transport: str) -> None:
     feeder, armed = start(frames=3000, period_s=0.002, transport=transport)
     for safe in (100, 900):
@@ -138,9 +141,7 @@ def test_a_killed_actor_is_replaced_and_nothing_is_lost(start: Start, group: str
     ledger = armed.wait(30)
     assert (ledger.produced, ledger.written, ledger.missing, ledger.duplicates) == (3000, 3000, (), 0)
     check_file(ledger, feeder.feed.shape)
-    seconds = [float(note.split()[-2]) for note in ledger.notes if "took over" in note]
-    assert len(seconds) == 2
-    assert max(seconds) < 5
+    assert sum("took over" in note for note in ledger.notes) == 2
     with h5py.File(ledger.files[0]) as file:
         assert not np.isnan(file["entry/data/region_sums"][:]).any()
 
@@ -173,11 +174,29 @@ def test_a_stopped_source_is_noticed_without_its_help(start: Start) -> None:
     feeder, armed = start(frames=1000, period_s=0.005)
     await_written(armed, 20)
     psutil.Process(pid_of("intake")).suspend()
-    # its two nodes fall silent together, but their heartbeats are missed one by one
     ledger = armed.wait(30)
+    assert "node camera, region_sums: its actor's process is stopped" in ledger.notes
     assert any("its actor died" in note for note in ledger.notes)
     assert (ledger.written, ledger.missing) == (1000, ())
     check_file(ledger, feeder.feed.shape)
+
+
+@pytest.mark.soak
+def test_a_new_actor_that_does_not_find_its_arm_ends_the_run_with_its_counts(start: Start) -> None:
+    feeder, armed = start(frames=100_000, period_s=0.002)
+    await_written(armed, 100)
+    for socket in [file for file in armed._folder.iterdir() if file.is_socket()]:
+        socket.unlink()  # by a person who clears up
+    source = psutil.Process(pid_of("intake"))
+    os.kill(pid_of("file"), signal.SIGKILL)
+    with pytest.raises(DataError, match="not done within"):
+        armed.wait(RESUME_WITHIN_S + 1)
+    assert source.cpu_percent(2.0) < 50, "its blocks cannot be passed on, and it waits"
+    with pytest.raises(NodeFailed, match="group file: its actor died, and the new one does not come"):
+        armed.wait(40)
+    assert armed.ledger is not None
+    assert armed.ledger.written >= 100
+    check_file(armed.ledger, feeder.feed.shape)
 
 
 def test_a_detector_that_dies_is_told_and_its_frames_are_kept(start: Start) -> None:
@@ -257,6 +276,7 @@ def test_a_file_size_limit_is_a_full_disk(start: Start) -> None:
     control._runner.kill("file")  # it would keep the limit
 
 
+@pytest.mark.soak
 def test_a_full_file_gets_its_account_from_a_console_that_takes_its_time(
     start: Start, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

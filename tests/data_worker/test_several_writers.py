@@ -83,7 +83,11 @@ def check_shared(ledger: Ledger, writers: int) -> None:
     assert {each.file for each in checked} >= {joint, *parts}
 
 
-@pytest.mark.parametrize("file", [{}, {"compression": "bslz4", "frames_per_file": 50}], ids=["whole", "split"])
+@pytest.mark.parametrize(
+    "file",
+    [{}, pytest.param({"compression": "bslz4", "frames_per_file": 50}, marks=pytest.mark.soak)],
+    ids=["whole", "split"],
+)
 def test_three_write_and_one_file_shows_all(start: Start, file: dict[str, Any]) -> None:
     _, armed = start(make_graph(**file), frames=402, shape=SHAPE)
     ledger = armed.wait(20)

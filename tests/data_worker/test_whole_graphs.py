@@ -86,7 +86,9 @@ def test_a_join_goes_on_without_what_one_input_dropped(start: Start) -> None:
     assert known.sum() >= 800 - dropped
 
 
-@pytest.mark.parametrize("policy", ["wait", "drop", "latest"])
+@pytest.mark.parametrize(
+    "policy", ["drop", *(pytest.param(each, marks=pytest.mark.soak) for each in ("wait", "latest"))]
+)
 def test_a_slow_screen_costs_no_frame_of_the_file(start: Start, tmp_path: Path, policy: str) -> None:
     log = tmp_path / "seen"
     screen = {"name": "screen", "kind": "test_screen", "parameters": {"seconds": 0.004, "log": str(log)}}
@@ -103,7 +105,9 @@ def test_a_slow_screen_costs_no_frame_of_the_file(start: Start, tmp_path: Path, 
         assert seen[-1] == (596, 4)
 
 
-@pytest.mark.parametrize("policy", ["wait", "drop", "latest"])
+@pytest.mark.parametrize(
+    "policy", ["latest", *(pytest.param(each, marks=pytest.mark.soak) for each in ("wait", "drop"))]
+)
 def test_a_file_behind_a_policy_has_exactly_what_the_edge_let_through(start: Start, policy: str) -> None:
     _feeder, armed = start(build(edges=[f"camera file {policy}"]), frames=2000, shape=[256, 256], prepared=True)
     ledger = armed.wait(60)
@@ -120,7 +124,7 @@ def test_a_node_that_raises_ends_the_run_when_the_file_depends_on_it(start: Star
     check_frames(armed.ledger, feeder.feed.shape)
 
 
-@pytest.mark.parametrize("how", ["raise", "shape"])
+@pytest.mark.parametrize("how", ["shape", pytest.param("raise", marks=pytest.mark.soak)])
 def test_a_node_on_which_no_file_depends_fails_alone(start: Start, how: str) -> None:
     graph = build(
         misbehaving(how),
@@ -134,7 +138,10 @@ def test_a_node_on_which_no_file_depends_fails_alone(start: Start, how: str) -> 
     assert any("node bad" in note and said in note and "the others go on" in note for note in ledger.notes)
 
 
-@pytest.mark.parametrize(("how", "limit"), [("hang", "time_limit_s"), ("leak", "memory_limit_mib"), ("die", "")])
+@pytest.mark.parametrize(
+    ("how", "limit"),
+    [("hang", "time_limit_s"), pytest.param("leak", "memory_limit_mib", marks=pytest.mark.soak), ("die", "")],
+)
 def test_a_node_that_fails_once_is_replaced_and_nothing_is_lost(
     start: Start, tmp_path: Path, how: str, limit: str
 ) -> None:
@@ -205,9 +212,9 @@ def test_the_meters_say_who_is_behind_and_who_waits(start: Start, tmp_path: Path
         return read()["camera"].queued, read()["camera"].credits
 
     wait_until(lambda: read_camera() == (8, 0), what="the detector to wait for a slot")
-    nodes = read()
     # it holds what it had taken when it hung: one block at least, the more the later its releases had come
-    assert nodes["bad"].queued >= 1
+    wait_until(lambda: read()["bad"].queued >= 1, what="the block that it took")
+    nodes = read()
     assert nodes["bad"].queued + nodes["bad"].credits == 8
     assert nodes["file"].queued + nodes["file"].credits >= 8, "the tightest input of several"
     wait_until(lambda: read()["bad"].lag_s > 1.0, what="the lag to grow while nothing comes through")

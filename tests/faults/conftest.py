@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.data_worker.conftest import ray_once, start  # noqa: F401  # fixtures
+from tests.data_worker.conftest import ray_of_the_run, ray_once, start  # noqa: F401  # fixtures
 from tests.support.facility import Facility, facility_up
 from tests.support.session_host import HostUnderTest
 

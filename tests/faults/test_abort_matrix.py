@@ -39,8 +39,14 @@ def check_stop(watch: BeamlineWatch, ended: Ended, reason: str = TYPED) -> None:
         assert reason in collection["reason"].asstr()[()]
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("moment", MOMENTS)
+CASES = [(moment, way) for moment in MOMENTS for way in WAYS]
+SHORT = {(moment, tuple(WAYS)[number % len(WAYS)]) for number, moment in enumerate(MOMENTS)}
+"""Each moment in one way, and each way; all of them in the soak."""
+
+
+@pytest.mark.parametrize(
+    ("moment", "way"), [pytest.param(*case, marks=[pytest.mark.soak] * (case not in SHORT)) for case in CASES]
+)
 def test_ended(watch: BeamlineWatch, moment: str, way: str) -> None:
     ended = end_at(watch, MOMENTS[moment], way)
     check_at_rest(watch)

@@ -21,6 +21,8 @@ from tests.support.graph_killer import (
 )
 from tests.support.shared_memory import list_orphaned_memory
 
+pytestmark = pytest.mark.soak  # each starts a Ray or a console of its own: for the time of make test
+
 REPLACED_S = 3.0
 """A single death on a machine that has nothing else to do; two at once start their processes side by side."""
 
@@ -46,7 +48,7 @@ def test_source_processor_and_writer_killed_one_in_the_others_replacement(start:
     assert killer.kills == 3
 
 
-@pytest.mark.parametrize("group", ["file", pytest.param("work", marks=pytest.mark.soak), "intake"])
+@pytest.mark.parametrize("group", [*(pytest.param(g, marks=pytest.mark.soak) for g in ("file", "work")), "intake"])
 def test_killed_when_the_source_has_told_the_end(start: Start, group: str) -> None:
     frames = 80
     _feeder, armed = start(make_three_actors(), frames=frames, shape=SHAPE, period_s=0.01)
@@ -67,9 +69,14 @@ def test_a_hundred_kills_at_random_moments(start: Start, tmp_path: Path) -> None
     orphans = list_orphaned_memory()
     while kills < wanted:
         frames, transport = rng.randrange(400, 1500), rng.choice(["ring", "zmq"])
-        file = tmp_path / f"{arms}.h5"
+        file, compression = tmp_path / f"{arms}.h5", rng.choice(["none", "bslz4"])
         _feeder, armed = start(
-            make_three_actors(), file=file, frames=frames, shape=SHAPE, period_s=0.01, transport=transport
+            make_three_actors(compression=compression),
+            file=file,
+            frames=frames,
+            shape=SHAPE,
+            period_s=0.01,
+            transport=transport,
         )
         killer = Killer(armed)
         for _ in range(rng.randrange(1, 4)):

@@ -15,10 +15,10 @@ import psutil
 import pytest
 
 from mamba import orphans
+from mamba.data_worker.ray_process import is_gone
 from mamba.data_worker.sinks.recovery import recover_file
 from mamba.runtime import RuntimeDirectory
 from tests.data_worker.conftest import Start
-from tests.faults.test_ray_killed import is_gone
 from tests.support.facility import runtime_folder
 from tests.support.frame_feeder import Feeder, make_frame
 from tests.support.graph_killer import SHAPE, make_three_actors, wait_for
@@ -54,7 +54,7 @@ def killed(ray_once: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
             feeder.start()
             wait_for(lambda: file.stat().st_size > 2**20, "frames come")
             children = psutil.Process(console.pid).children(recursive=True)
-            actors = [child for child in children if "GroupWorker" in child.name()]
+            actors = [child for child in children if "GroupActor" in child.name()]
             agents = [child for child in children if "Agent" in child.name()]
             rings = {ring for actor in actors for ring in orphans.SHARED.glob(f"mamba-{actor.pid}-*")}
             since = time.monotonic()

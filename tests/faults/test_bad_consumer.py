@@ -21,7 +21,7 @@ from bluesky.plans import count, scan
 from bluesky.preprocessors import subs_wrapper
 from ophyd.sim import SynAxis, SynGauss
 
-from mamba.scans import BeamlineRunEngine
+from mamba.scans import BeamlineRunEngine, consumers
 from mamba.scans.consumers import MAX_LATE, MAX_WAITING, QueuedConsumer
 from tests.scans.conftest import engine, make_engine, profile  # noqa: F401  # fixtures
 from tests.support.session_host import wait_until
@@ -196,11 +196,22 @@ def test_each_point_is_taken_before_the_plan_goes_on(engine: BeamlineRunEngine) 
     assert seen == list(range(1, 51))
 
 
+def test_who_is_slow_but_goes_on_is_complete_when_the_run_is_over(engine: BeamlineRunEngine) -> None:  # noqa: F811
+    """A plan that moves to what its consumer found must not move to what it had found halfway."""
+    events: list[int] = []
+    pause = threading.Event()
+    engine.subscribe(lambda name, doc: (pause.wait(0.3), events.append(doc["seq_num"])), "event")
+    engine(make_scan(8))
+    assert events == list(range(1, 9))
+
+
 def test_tables_and_plots_of_bluesky_are_complete_when_the_run_is_over(
     engine: BeamlineRunEngine,  # noqa: F811
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(consumers, "STUCK_S", 60)  # the first plot takes seconds on a busy machine
+    monkeypatch.setattr(consumers, "END_PATIENCE_S", 60)
     monkeypatch.setenv("MPLBACKEND", "agg")
     import matplotlib as mpl
 
@@ -218,7 +229,8 @@ def test_tables_and_plots_of_bluesky_are_complete_when_the_run_is_over(
     assert best_effort.peaks["com"]["D_det"] == pytest.approx(0, abs=0.1)
     figure = plt.figure(plt.get_fignums()[-1])
     assert [len(line.get_xdata()) for line in figure.axes[0].lines[:1]] == [7]
-    assert not [guard for guard in engine.guards.values() if guard.failures or guard.waiting]
+    wait_until(lambda: not any(guard.waiting for guard in engine.guards.values()))
+    assert not [guard for guard in engine.guards.values() if guard.failures]
     plt.close("all")
 
 

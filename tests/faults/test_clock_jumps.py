@@ -139,6 +139,7 @@ def test_no_deadline_of_host_or_client_moves(host: HostUnderTest) -> None:
     assert host.client.command("1 + 1", timeout_s=10) == 2
 
 
+@pytest.mark.soak
 def test_a_console_that_will_not_end_is_given_its_grace(host: HostUnderTest) -> None:
     host.client.command("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)")
     status, took_s = measure(host.stop)

@@ -10,6 +10,7 @@ import ast
 import inspect
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -180,8 +181,46 @@ def test_five_thousand_hostile_fields() -> None:
     assert all(made > 5 and refused > 1000 for made, refused in results.values())
 
 
+VALUES = st.recursive(
+    st.one_of(HOSTILE, st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(HOSTILE, inner, max_size=3)),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=SHORT, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.one_of(st.just("D.camera"), HOSTILE),
+    st.one_of(st.just("screen"), HOSTILE),
+    st.dictionaries(st.one_of(st.just("rate"), HOSTILE), VALUES, max_size=3),
+)
+def test_hostile_parameters_become_one_call_that_holds_them_or_are_refused(
+    detector: str, node: str, parameters: dict[str, Any]
+) -> None:
+    try:
+        text = ct.parameters_command(detector, node, parameters)
+    except BadValue as error:
+        check_refusal(str(error))
+        return
+    assert len(text.splitlines()) == 1, text
+    (statement,) = ast.parse(text).body
+    assert isinstance(statement, ast.Expr)
+    call = statement.value
+    assert isinstance(call, ast.Call)
+    assert ast.unparse(call.func) == f"graph({detector}).set_parameters"
+    check_argument(ast.parse(detector, mode="eval").body)
+    assert [ast.literal_eval(argument) for argument in call.args] == [node]
+    told: dict[str, Any] = {}
+    for word in call.keywords:
+        told |= ast.literal_eval(word.value) if word.arg is None else {word.arg: ast.literal_eval(word.value)}
+    assert told == parameters
+    with suppress(TextRefused):
+        check_text(text)
+
+
 def test_every_command_of_the_windows_is_tried() -> None:
     functions = {name for name, _ in inspect.getmembers(ct, inspect.isfunction) if name.endswith("_command")}
-    assert functions - {f"{name}_command" for name in GOOD} == {"logout_command"}, "which takes no field"
+    tried = {f"{name}_command" for name in GOOD} | {"parameters_command"}
+    assert functions - tried == {"logout_command"}, "which takes no field"
     for name, fields in GOOD.items():
         assert check_command(get_command(name), fields)

@@ -13,6 +13,8 @@ import pytest
 from tests.faults.test_terminal_lost import PROFILE, data_folder
 from tests.support.session_host import HostUnderTest
 
+pytestmark = pytest.mark.soak  # each starts a Ray or a console of its own: for the time of make test
+
 POINTS = 5
 BATCH = 100
 FLAT = 1.05

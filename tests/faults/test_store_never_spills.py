@@ -26,9 +26,11 @@ DRAINED_PER_S = BLOCK_FRAMES / SECONDS_PER_BLOCK
 def told_often() -> Iterator[None]:
     """Ray writes down twice a second how its store is."""
     name = "RAY_debug_dump_period_milliseconds"
+    control.shutdown_ray()
     os.environ[name] = "500"
     yield
     del os.environ[name]
+    control.shutdown_ray()
 
 
 def make_slow() -> Graph:

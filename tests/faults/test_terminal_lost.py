@@ -137,7 +137,9 @@ WAYS: dict[str, Callable[[float], None]] = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "way", ["host killed", *(pytest.param(way, marks=pytest.mark.soak) for way in ("SIGHUP", "terminal closed"))]
+)
 def test_lost_in_a_scan(way: str) -> None:
     WAYS[way](random.uniform(0, 1.5))
 

@@ -13,7 +13,7 @@ from mamba.data_worker.control import load_graph
 from tests.bench.edge import copy_blocks
 from tests.bench.lossless import FRAME_MB, find_rate
 from tests.bench.writer import FLOW, make_counts, write_directly
-from tests.data_worker.conftest import ray_once  # noqa: F401  # a fixture
+from tests.data_worker.conftest import ray_of_the_run, ray_once  # noqa: F401  # fixtures
 
 SECONDS = 60.0
 

@@ -19,12 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import pexpect
+import pyte
 import zmq
 
 from mamba.runtime import RuntimeDirectory
 from mamba.wire.agent_link import dump, load
 
 PROFILE = "name: trial\ntitle: Trial\nconsole: {startup: startup.py}\n"
+_LOOK_BACK = 20_000
+"""Characters that a terminal was sent: enough for what it shows now."""
 _ESCAPES = re.compile(r"\x1b(\[[0-9;?]*[a-zA-Z]|[=>])|\r")
 
 
@@ -147,6 +150,13 @@ class ConsoleUnderTest:
         """What the terminal showed, without escape sequences."""
         return _ESCAPES.sub("", self.screen)
 
+    @property
+    def line(self) -> str:
+        """What a person sees in the cursor's line before the cursor; behind it IPython suggests what was typed once."""
+        screen = pyte.Screen(120, 40)
+        pyte.Stream(screen).feed(self.screen[-_LOOK_BACK:])
+        return screen.display[screen.cursor.y][: screen.cursor.x]
+
     def wait_ready(self) -> ConsoleUnderTest:
         self.wait_for("ready", 30)
         return self
@@ -169,10 +179,6 @@ class ConsoleUnderTest:
 
     def type(self, keys: str) -> None:
         self.child.send(keys)
-
-    def wait_keys_read(self) -> None:
-        """Until the prompt has read every key that was typed; what is delivered now is looked at after them."""
-        self.wait(lambda: is_read_by_prompt(f"/proc/{self.child.pid}/fd/0"), "every key read")
 
     def answer_requests(self, **answers: list[dict[str, Any]]) -> None:
         """Answer the console's requests of a verb (`/` written as `_`) with these replies, one after the other."""

@@ -41,9 +41,9 @@ class Controller:
         return self.link.endpoint
 
     def await_reader(self, timeout_s: float = 120.0) -> None:
-        """Until a reader is there and was answered."""
+        """Until a reader is there and was answered, or has already left again."""
         deadline = time.monotonic() + timeout_s
-        while not self.link.connected:
+        while not (self.link.connected or self.link.broken):
             self.link.collect(0.05)
             assert time.monotonic() < deadline, "nobody reads the points"
 

@@ -50,6 +50,8 @@ class Feed:
     directory: str = ""
     prepared: bool = False
     """Copy from sixteen frames made before, as a camera's pool: content no longer depends on the number alone."""
+    resident: bool = False
+    """With `prepared`, copy only until every slot has some: as with a detector that writes there itself."""
     timed: bool = False
     """Say at the end when each block was committed: `times`, seconds since 1970."""
 
@@ -115,7 +117,7 @@ def send(
         while number + count < feed.frames and count < len(block) and number + count not in feed.skip:
             if pool is None:
                 block[count] = make_frame(number + count, shape)
-            else:
+            elif not feed.resident or sent < feed.slots * feed.block_frames:
                 block[count] = pool[(number + count) % 16]
             count += 1
             if number + count == feed.stop_after:

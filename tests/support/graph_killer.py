@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import h5py
+import hdf5plugin  # noqa: F401  # reads packed frames
 import numpy as np
 
 from mamba.data_worker import control

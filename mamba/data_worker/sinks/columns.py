@@ -35,6 +35,45 @@ def create_column(group: h5py.Group, name: str, dtype: Any, shape: tuple[int, ..
     )
 
 
+class Extendable:
+    """A dataset that grows along its first axis, by HDF5's own calls: h5py's take 0.1 to 0.2 ms more for each.
+
+    Args:
+        dataset: chunked, without limit along its first axis.
+
+    Attributes:
+        count: rows it has.
+    """
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        self._id, self._row, self._dtype = dataset.id, dataset.shape[1:], dataset.dtype
+        self.count: int = dataset.shape[0]
+
+    def resize(self, count: int) -> None:
+        """As many rows."""
+        if count != self.count:
+            self._id.set_extent((count, *self._row))
+            self.count = count
+
+    def write(self, first: int, rows: NDArray[Any]) -> None:
+        """Write rows from `first` on."""
+        data = np.ascontiguousarray(rows, dtype=self._dtype)
+        self._id.write(*self._select(first, len(data)), data)
+
+    def read(self, first: int, end: int) -> NDArray[Any]:
+        """Rows `first` to `end - 1`."""
+        data = np.empty((end - first, *self._row), dtype=self._dtype)
+        if data.size:
+            self._id.read(*self._select(first, len(data)), data)
+        return data
+
+    def _select(self, first: int, count: int) -> tuple[h5py.h5s.SpaceID, h5py.h5s.SpaceID]:
+        shape = (count, *self._row)
+        space = self._id.get_space()
+        space.select_hyperslab((first, *(0 for _ in self._row)), shape)
+        return h5py.h5s.create_simple(shape), space
+
+
 class Column:
     """Rows of one dataset, in memory until `flush`, and the newest for longer.
 
@@ -44,25 +83,26 @@ class Column:
     """
 
     def __init__(self, dataset: h5py.Dataset, checksums: h5py.Dataset | None = None) -> None:
-        self._dataset, self._checksums = dataset, checksums
+        self._dataset = Extendable(dataset)
+        self._checksums = None if checksums is None else Extendable(checksums)
         self._chunk = dataset.chunks[0]
-        row_bytes = max(1, int(np.prod(dataset.shape[1:], dtype=np.int64)) * dataset.dtype.itemsize)
-        self._held = max(4 * self._chunk, _HELD_BYTES // row_bytes)
-        count = len(dataset)
+        self._gap = np.full(dataset.shape[1:], dataset.fillvalue, dtype=dataset.dtype)
+        self._held = max(4 * self._chunk, _HELD_BYTES // max(1, self._gap.nbytes))
+        count = self._dataset.count
         self._base = count // self._chunk * self._chunk  # row of the first in memory
         self._rows = self._blank(min(self._held, 4 * self._chunk))
-        self._rows[: count - self._base] = dataset[self._base : count]
+        self._rows[: count - self._base] = self._dataset.read(self._base, count)
         # first changed row, changed chunks before _base; rows may have been cut off: the last chunk is signed anew
         self._low, self._old = self._base, set[int]()
 
     def _blank(self, rows: int) -> NDArray[Any]:
-        return np.full((rows, *self._dataset.shape[1:]), self._dataset.fillvalue, dtype=self._dataset.dtype)
+        return np.full((rows, *self._gap.shape), self._gap, dtype=self._gap.dtype)
 
     def put(self, row: int, values: NDArray[Any]) -> None:
         """Set consecutive rows from `row` on."""
         if row < self._base:
             before = min(len(values), self._base - row)
-            self._dataset[row : row + before] = values[:before]
+            self._dataset.write(row, values[:before])
             self._old.update(range(row // self._chunk, (row + before - 1) // self._chunk + 1))
             row, values = row + before, values[before:]
         if len(values):
@@ -74,14 +114,13 @@ class Column:
 
     def flush(self, count: int) -> None:
         """Hand the rows before `count` to HDF5; rows that were never set hold the fill value."""
-        if count != len(self._dataset):
-            self._low = min(self._low, len(self._dataset))
-            self._dataset.resize(count, axis=0)
+        self._low = min(self._low, self._dataset.count)
+        self._dataset.resize(count)
         low = max(self._low, self._base)
         if count > low:
             self.put(count, self._blank(0))
             self._grow(count)
-            self._dataset[low:count] = self._rows[low - self._base : count - self._base]
+            self._dataset.write(low, self._rows[low - self._base : count - self._base])
         if self._checksums is not None and (self._old or count > low):
             self._sign(low, count)
         self._low, self._old = count, set()
@@ -94,17 +133,18 @@ class Column:
 
     def _sign(self, low: int, count: int) -> None:
         assert self._checksums is not None
-        self._checksums.resize(-(-count // self._chunk), axis=0)
+        self._checksums.resize(-(-count // self._chunk))
         for chunk in sorted(self._old):
             first = chunk * self._chunk
-            self._checksums[chunk] = digest_rows(self._dataset[first : min(count, first + self._chunk)])
+            rows = self._dataset.read(first, min(count, first + self._chunk))
+            self._checksums.write(chunk, np.array([digest_rows(rows)]))
         first = low // self._chunk
         signs = []
         for start in range(first * self._chunk, count, self._chunk):
             rows = self._rows[start - self._base : min(count, start + self._chunk) - self._base]
             signs.append(digest_rows(rows))
         if signs:
-            self._checksums[first : first + len(signs)] = signs
+            self._checksums.write(first, np.array(signs))
 
     def _forget(self, count: int) -> None:
         if count - self._base > self._held:

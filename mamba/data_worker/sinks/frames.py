@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import struct
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Any, Literal
 
 import h5py
@@ -14,7 +16,8 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from mamba.data_worker.sinks.columns import Column
+from mamba.data_worker.nodes import Item
+from mamba.data_worker.sinks.columns import Column, Extendable
 from mamba.errors import DataError
 
 Compression = Literal["none", "bslz4"]
@@ -80,19 +83,48 @@ def _one_thread_each() -> Iterator[None]:
 
 
 class Packer:
-    """Packs frames with bitshuffle and LZ4 in threads of its own."""
+    """Packs frames with bitshuffle and LZ4 in threads of its own, and hands them back in the order they came.
+
+    It keeps two frames for each thread, so that the newest are packed while older ones are written.
+    """
 
     def __init__(self, name: str, threads: int) -> None:
         self._pack = import_packers(name).compress_lz4
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"pack {name}")
+        self._ahead = 2 * threads
+        self._items: deque[tuple[Item, int]] = deque()  # with its frames' bytes
 
-    def pack(self, frames: list[NDArray[Any]]) -> Iterator[bytes]:
-        """The bytes of each chunk, in order, while later ones are still packed."""
-        for packed, frame in zip(self._pool.map(self._pack, frames), frames, strict=True):
-            yield b"".join((_HEAD.pack(frame.nbytes, _BLOCK_BYTES), packed.data))
+    @property
+    def waiting_bytes(self) -> int:
+        """Size, before packing, of what was not handed back."""
+        return sum(nbytes for _, nbytes in self._items)
+
+    def put(self, item: Item) -> None:
+        """Begin with the frames of an item; they must stay as they are until it is handed back."""
+        chunks = np.empty(item.count, dtype=object)
+        for number, frame in enumerate(item.data):
+            chunks[number] = self._pool.submit(self._make_chunk, frame)
+        self._items.append((replace(item, arrays={item.source: chunks}), item.data.nbytes))
+
+    def _make_chunk(self, frame: NDArray[Any]) -> bytes:
+        return b"".join((_HEAD.pack(frame.nbytes, _BLOCK_BYTES), self._pack(frame).data))
+
+    def take(self, *, rest: bool = False) -> Iterator[Item]:
+        """Items for `Frames.write`: those that have waited long enough, or the rest of them."""
+        left = sum(item.count for item, _ in self._items)
+        while self._items and (rest or left - self._items[0][0].count >= self._ahead):
+            item, _ = self._items.popleft()
+            left -= item.count
+            yield item
+
+    def drop(self) -> None:
+        """What was not handed back is not wanted any more."""
+        for item in self.take(rest=True):
+            for future in item.data:
+                future.cancel()
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads when everything is packed; what was not handed back can still be taken."""
         self._pool.shutdown()
 
 
@@ -102,7 +134,6 @@ class Frames:
     Args:
         dataset: made by `create_frames`; what it holds stays.
         checksums: one xxh3 of the stored bytes for each row; 0: no frame.
-        packer: for a packed dataset.
         strict: `Container.strict` of its file.
     """
 
@@ -113,18 +144,22 @@ class Frames:
         self,
         dataset: h5py.Dataset,
         checksums: h5py.Dataset,
-        packer: Packer | None,
         strict: Callable[[], AbstractContextManager[None]],
     ) -> None:
-        self._dataset, self._packer, self._strict = dataset, packer, strict
-        self._origin = (0,) * (dataset.ndim - 1)
-        self._extent = len(dataset)
-        self._kept = np.zeros(max(self._extent, _FIRST_ROWS), dtype=bool)
-        self._kept[: self._extent] = checksums[: self._extent] != 0
+        self._dataset, self._strict = Extendable(dataset), strict
+        self._write_chunk, self._origin = dataset.id.write_direct_chunk, (0,) * (dataset.ndim - 1)
+        count = self._dataset.count
+        self._kept = np.zeros(max(count, _FIRST_ROWS), dtype=bool)
+        self._kept[:count] = checksums[:count] != 0
         self._checksums = Column(checksums)
 
     def write(self, rows: NDArray[np.int64], numbers: NDArray[np.int64], frames: NDArray[Any]) -> None:
-        """Write frames into their rows; a frame that is there already stays. `numbers`: for who writes them, too.
+        """Write frames into their rows; a frame that is there already stays.
+
+        Args:
+            rows: one for each frame.
+            numbers: of the frames, for who writes them, too.
+            frames: shape (count, *shape), or for a packed dataset their chunks, as `Packer.take` gives them.
 
         Raises:
             OSError: no room; those before the one that failed are written.
@@ -134,12 +169,13 @@ class Frames:
             self._kept = np.concatenate([self._kept, np.zeros(max(end, len(self._kept)), dtype=bool)])
         new = ~self._kept[rows]
         if new.any():
-            self.resize(max(end, self._extent))
-            wanted = [frames[i] for i in np.flatnonzero(new)]
-            chunks = wanted if self._packer is None else self._packer.pack(wanted)
-            for row, chunk in zip(rows[new].tolist(), chunks, strict=True):
+            self._dataset.resize(max(end, self._dataset.count))
+            for row, which in zip(rows[new].tolist(), np.flatnonzero(new).tolist(), strict=True):
+                chunk = frames[which]
+                if isinstance(chunk, Future):
+                    chunk = chunk.result()
                 with self._strict():
-                    self._dataset.id.write_direct_chunk((row, *self._origin), chunk)
+                    self._write_chunk((row, *self._origin), chunk)
                 self._kept[row] = True
                 self._checksums.put(row, np.array([digest_chunk(chunk)]))
 
@@ -151,21 +187,10 @@ class Frames:
         """Rows from `count` on are nobody's again."""
         self._kept[count:] = False
 
-    def resize(self, count: int) -> None:
-        """As many rows."""
-        if count != self._extent:
-            self._dataset.id.set_extent((count, *self._dataset.shape[1:]))
-            self._extent = count
-
     def flush(self, count: int) -> None:
         """Hand everything to HDF5."""
-        self.resize(count)
+        self._dataset.resize(count)
         self._checksums.flush(count)
-
-    def close(self) -> None:
-        """End the packing."""
-        if self._packer is not None:
-            self._packer.close()
 
 
 def digest_chunk(chunk: Any) -> np.uint64:

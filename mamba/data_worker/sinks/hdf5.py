@@ -18,6 +18,7 @@ import errno
 import os
 import re
 import resource
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -205,7 +206,7 @@ class Hdf5Sink(Sink):
     def _open_images(self, layout: GroupLayout, flow: str, form: Flow) -> Images:
         file, name, settings = self._file.h5, layout.images[flow], self.settings
         if flow not in layout.split:
-            return Frames(file[f"{layout.path}/{name}"], file[layout.checksums(name)], self._packer, self._file.strict)
+            return Frames(file[f"{layout.path}/{name}"], file[layout.checksums(name)], self._file.strict)
         return PartedFrames(
             self.path,
             name,
@@ -215,7 +216,6 @@ class Hdf5Sink(Sink):
             shape=form.shape,
             units=form.units,
             compression=settings.compression,
-            packer=self._packer,
             power=settings.survives == "power",
             patience_s=_PATIENCE_S,
         )
@@ -226,22 +226,35 @@ class Hdf5Sink(Sink):
         self._file.discard()
 
     def process(self, item: Item) -> None:
-        """Write a block of frames, or keep a block of rows until the next flush.
+        """Write a block of frames, or keep a block of rows until the next flush. Frames to be packed are written later.
 
         Raises:
-            DiskFull: there is no room for the block; what of it was written counts.
+            DiskFull: there is no room for the block, or for one before it; what of it was written counts.
         """
         group = self._rows[item.source]
         self._check_space(item.data.nbytes, group.find_file(item.source) or self._file.fd)
         self._changed = True
-        try:
-            group.take(item)
-        except (OSError, RuntimeError) as error:
-            raise self._explain(error, self._count) from None
-        if item.source in group.layout.images:
-            self._writeback.advance()
+        if self._packer is not None and item.source in group.layout.images:
+            self._packer.put(item)
+            self._write(self._packer.take())
+        else:
+            self._write([item])
+
+    def _write(self, items: Iterable[Item]) -> None:
+        for item in items:
+            group = self._rows[item.source]
+            try:
+                group.take(item)
+            except (OSError, RuntimeError) as error:
+                if self._packer is not None:
+                    self._packer.drop()
+                raise self._explain(error, self._count) from None
+            if item.source in group.layout.images:
+                self._writeback.advance()
 
     def _check_space(self, nbytes: int, file: int) -> None:
+        if self._packer is not None:
+            nbytes += self._packer.waiting_bytes
         stat = os.fstatvfs(file)
         free = stat.f_bavail * stat.f_frsize
         limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
@@ -280,6 +293,8 @@ class Hdf5Sink(Sink):
         """
         if not self._changed:
             return []
+        if self._packer is not None:
+            self._write(self._packer.take(rest=True))
         try:
             for rows in dict.fromkeys(self._rows.values()):
                 fresh = rows.flush()
@@ -303,7 +318,8 @@ class Hdf5Sink(Sink):
         try:
             self.flush()
             for images in self._images:
-                images.close()
+                if isinstance(images, PartedFrames):
+                    images.close()
             self._file.unshare()
             write_end(self._file.h5, self.path, account)
             kept = describe_datasets(self._file.h5, self.path)

@@ -135,9 +135,7 @@ def _make(file: h5py.File, sources: _Sources, account: Account | None) -> None:
 
 def guess_account(numbers: NDArray[np.int64], every: int) -> Account:
     """The account of a file whose ledger nobody has any more: every number up to the highest existed."""
-    held = RangeSet()
-    for number in numbers.tolist():
-        held.add(number, every)
+    held = RangeSet.of(numbers, every)
     return {
         "produced": held.end,
         "written": len(held),

@@ -18,7 +18,7 @@ from mamba.data_worker.sinks.account import MDW
 from mamba.data_worker.sinks.columns import Column, create_column
 from mamba.data_worker.sinks.container import Container
 from mamba.data_worker.sinks.facts import make_class
-from mamba.data_worker.sinks.frames import Compression, Frames, Packer, create_frames
+from mamba.data_worker.sinks.frames import Compression, Frames, create_frames
 from mamba.data_worker.sinks.layout import CHECKSUMS, DATA, FRAMES, NUMBER, GroupLayout, dump_layout
 from mamba.data_worker.sinks.writeback import Writeback
 
@@ -47,7 +47,7 @@ class _Part:
         if new:
             _make_part(self.file.h5, name, source)
         data, sums = self.file.h5[DATA], self.file.h5[CHECKSUMS]
-        self.frames = Frames(data[name], sums[name], source.packer, self.file.strict)
+        self.frames = Frames(data[name], sums[name], self.file.strict)
         self.numbers = Column(data[NUMBER], sums[NUMBER])
         self.rows = len(data[NUMBER])
         self.writeback = Writeback(self.file.fd)
@@ -111,12 +111,11 @@ class PartedFrames:
         shape: tuple[int, ...],
         units: str,
         compression: Compression,
-        packer: Packer | None,
         power: bool,
         patience_s: float,
     ) -> None:
         self.path, self.dtype, self.shape, self.units = path, dtype, shape, units
-        self.compression, self.packer, self.power, self.patience_s = compression, packer, power, patience_s
+        self.compression, self.power, self.patience_s = compression, power, patience_s
         self._name, self._rows = name, rows
         self._parts: dict[int, _Part] = {}
         cut_parts(path, name, rows=rows, count=count, patience_s=patience_s)

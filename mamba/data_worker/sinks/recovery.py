@@ -98,6 +98,18 @@ def finish_file(path: Path, account: dict[str, Any]) -> dict[str, DatasetInfo]:
     return kept
 
 
+def find_held(path: Path) -> list[tuple[int, int]]:
+    """The frames that a killed writer's file holds, as (first, count), also those whose acknowledgement died with it.
+
+    Raises:
+        DataError: it cannot be opened, or its writer lives.
+    """
+    file = _reopen(path, patience_s=5.0)
+    held = RangeSet.of(file.h5[f"{DATA}/{NUMBER}"][:], _read_layout(file)[0].every)
+    file.close()
+    return list(held)
+
+
 def recover_file(path: Path) -> Holding:
     """Mend the file of a dead writer whose ledger nobody has any more; a file that was closed stays as it is.
 

@@ -48,9 +48,7 @@ class GroupRows:
         self.count = len(kept)
         self._rows = np.full(max(_FIRST_NUMBERS, int(kept.max(initial=-1)) + 1), -1, dtype=np.int64)  # number → row
         self._rows[kept] = np.arange(self.count)
-        self.fresh = RangeSet()
-        for number in kept.tolist():
-            self.fresh.add(number, 1)
+        self.fresh = RangeSet.of(kept)
 
     def find_file(self, flow: str) -> int | None:
         """Descriptor of the file that a flow's frames go to, if it is not the raw file."""

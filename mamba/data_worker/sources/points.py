@@ -8,7 +8,7 @@ speak it.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -87,6 +87,8 @@ class PointsSource(Source):
                 seen=f"{form.shape} {form.dtype} over {form.transport} in blocks of {form.block_frames}",
                 remedy=f"set columns, dtype and block_points to it (now {len(told.columns)} columns of {told.dtype})",
             )
+        # half a block may come now and the rest with the next call, which has another `out`
+        self._landing = np.empty((form.block_frames, *form.shape), form.dtype)
 
     def fill(self, out: Rows, timeout_s: float) -> tuple[int, int] | End | None:
         """Take the blocks that are there, as far as their numbers follow each other and fit.
@@ -100,12 +102,13 @@ class PointsSource(Source):
             count = len(rows)
             out[:count] = rows
         while count + self._link.format.block_frames <= len(out):
-            block = self._take(0.0 if count else timeout_s, self._place(out, count))
+            block = self._take(0.0 if count else timeout_s)
             if block is None:
                 break
             if count and block.first != first + count:
-                self._waiting = block.first, out[count : count + block.count].copy()
+                self._waiting = block.first, self._landing[: block.count].copy()
                 break
+            out[count : count + block.count] = self._landing[: block.count]
             first, count = (first if count else block.first), count + block.count
         if count:
             return first, count
@@ -113,12 +116,12 @@ class PointsSource(Source):
             raise self._failure
         return None if self._end is None else End(self._arm, self._end.produced)
 
-    def _take(self, timeout_s: float, get_buffer: Any) -> Block | None:
-        """The next block, its points in place; what came before a failure is passed on before it is raised."""
+    def _take(self, timeout_s: float) -> Block | None:
+        """The next block, its points landed; what came before a failure is passed on before it is raised."""
         if self._end is not None or self._failure is not None:
             return None
         try:
-            item = self._link.receive(timeout_s, get_buffer)
+            item = self._link.receive(timeout_s, self._find_room)
             if isinstance(item, Block):
                 self._check(item)
                 self._link.release(item)
@@ -128,10 +131,9 @@ class PointsSource(Source):
             self._failure = error
         return None
 
-    def _place(self, out: Rows, at: int) -> Any:
-        room, row_bytes = out[at:].reshape(-1).view(np.uint8).data, self._link.format.frame_bytes
+    def _find_room(self, block: Block) -> memoryview:
         # a block that says more than it may gets a buffer that its message does not fit
-        return lambda block: room[: min(block.count, self._link.format.block_frames) * row_bytes]
+        return self._landing[: block.count].reshape(-1).view(np.uint8).data
 
     def _check(self, block: Block) -> None:
         self._order.check(block)

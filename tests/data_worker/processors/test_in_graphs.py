@@ -17,6 +17,8 @@ from tests.support.fly_controller import Controller
 from tests.support.frame_feeder import make_frame
 from tests.support.threads import run_beside
 
+pytestmark = pytest.mark.soak  # each starts a Ray or a console of its own: for the time of make test
+
 SHAPE = (32, 48)
 GEOMETRY = {"distance": 50, "pixel_size": 172, "centre": [20, 10], "wavelength": 1}
 
