@@ -11,6 +11,8 @@ DEBIAN_PACKAGES := python3-venv libgl1 libglib2.0-0 libfontconfig1 fonts-dejavu-
 TEST_PACKAGES := xvfb xauth xdotool openbox libegl1 libtango9 libmariadb3 mariadb-server-core
 # Programs of a site that the tests start themselves: unpacked into .venv/debian, since installing them starts services.
 UNPACKED_PACKAGES := tango-db tango-starter tango-test
+EXTRAS := windows,data-worker,science
+TEST_EXTRAS := $(EXTRAS),azimuthal,test
 
 .PHONY: help install install-tests packages test-packages demo test check bench soak recording clean
 
@@ -44,26 +46,32 @@ test-packages: packages
 
 install: packages .venv/installed
 
-install-tests: install test-packages .venv/debian/installed .venv/installed-tests
+install-tests: packages test-packages .venv/installed-tests .venv/debian/installed
+
+# $(call install_python,EXTRAS): ours and what it needs. Byte code is made by all processors, pip would take one; like
+# pip it does not mind a file of somebody else's that is no Python.
+define install_python
+python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: Python 3.11 or newer is needed, this is $$(python3 -V)"; exit 1; }; \
+test -x $(PY) || python3 -m venv .venv; \
+$(PY) -m pip install -q --no-compile -c constraints.txt -e '.[$(1)]' && \
+$(PY) -m compileall -q -j 0 mamba tango_servers taurus_gui && { $(PY) -m compileall -qq -j 0 -x '/tests/' .venv/lib || true; }
+endef
 
 .venv/installed: pyproject.toml constraints.txt
 	@echo "make: installing Python packages into .venv (about a minute)"
-	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: Python 3.11 or newer is needed, this is $$(python3 -V)"; exit 1; }
-	@test -x $(PY) || python3 -m venv .venv
-	@$(PY) -m pip install -q -c constraints.txt -e '.[windows,data-worker,science]'
-	@$(PY) -m compileall -q mamba tango_servers taurus_gui
+	@$(call install_python,$(EXTRAS))
 	@touch $@
 
 # tango-milonga, an administration console that the tests drive, stands apart: its Qt must not meet Taurus' own.
-.venv/installed-tests: .venv/installed docs/examples/javascript/package.json
-	@echo "make: installing what the tests need into .venv"
-	@$(PY) -m pip install -q -c constraints.txt -e '.[windows,data-worker,science,azimuthal,test]'
-	@$(PY) -m pip install -q --no-deps -c constraints.txt --upgrade --target .venv/milonga tango-milonga PySide6_Essentials shiboken6 qasync
+.venv/installed-tests: pyproject.toml constraints.txt docs/examples/javascript/package.json
+	@echo "make: installing Python packages, also those of the tests, into .venv (about two minutes)"
+	@$(call install_python,$(TEST_EXTRAS))
+	@$(PY) -m pip install -q --no-compile --no-deps -c constraints.txt --upgrade --target .venv/milonga tango-milonga PySide6_Essentials shiboken6 qasync
 	@mkdir -p .venv/javascript && cp docs/examples/javascript/package.json .venv/javascript
 	@npm install --prefix .venv/javascript --ignore-scripts --no-audit --no-fund --no-package-lock --loglevel error >/dev/null
-	@touch $@
+	@touch .venv/installed $@
 
-.venv/debian/installed: | .venv/installed
+.venv/debian/installed: | .venv/installed-tests
 	@echo "make: unpacking Debian's $(UNPACKED_PACKAGES) into .venv/debian"
 	@mkdir -p .venv/debian/download && cd .venv/debian/download && apt-get download -q $(UNPACKED_PACKAGES) >log 2>&1 \
 	  || { cat log; echo "make: they could not be downloaded; try 'sudo apt-get update' first"; exit 1; }
@@ -80,13 +88,24 @@ check: install-tests
 	@lint-imports --no-cache >.venv/imports.log || { cat .venv/imports.log; exit 1; }
 	@interrogate -q mamba tango_servers taurus_gui || interrogate -v mamba tango_servers taurus_gui
 
+# Tests that measure time come last, one at a time.
 test: check
-	@$(PY) -m pytest -q -m "not soak" -n 3 --dist loadfile --max-worker-restart 0
+	@failed=0; \
+	$(PY) -m pytest -q -m "not soak and not alone" -n 3 --dist loadfile --max-worker-restart 0 || failed=1; \
+	$(PY) -m pytest -q -m "alone and not soak" $$(grep -rl --include='test_*.py' mark.alone tests) || failed=1; \
+	exit $$failed
 
 bench: install-tests
 	@$(PY) -m tests.bench
 
-soak: install-tests
+# Tiled reads our files in a Python of its own: more than a gigabyte, and other versions of what we need, but for bluesky.
+.venv/tiled/installed: | .venv/installed-tests
+	@echo "make: installing Tiled into .venv/tiled (about a minute)"
+	@test -x .venv/tiled/bin/python || python3 -m venv .venv/tiled
+	@.venv/tiled/bin/python -m pip install -q 'tiled[server]==0.2.20' $$(grep ^bluesky= constraints.txt) h5py hdf5plugin
+	@touch $@
+
+soak: install-tests .venv/tiled/installed
 	@$(PY) -m pytest -q -s -m soak --timeout 3600
 
 recording: install-tests

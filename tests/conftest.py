@@ -3,44 +3,24 @@
 from __future__ import annotations
 
 import logging
-import os
-import shutil
-import tempfile
+import signal
 import threading
-from collections.abc import Generator, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.alone import hold_machine
 from tests.support.shared_memory import await_no_more, list_orphaned_memory
-
-_LOCKS = "MAMBA_TEST_LOCKS"
 
 # generated examples must not fail because the machine is busy
 settings.register_profile("mamba", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("mamba")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """The process that hands out the tests makes the folder of their locks."""
-    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
-        os.environ[_LOCKS] = tempfile.mkdtemp(prefix="mb-locks-")
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    if _LOCKS in os.environ and not hasattr(config, "workerinput"):
-        shutil.rmtree(os.environ.pop(_LOCKS))
-
-
-@pytest.hookimpl(tryfirst=True, wrapper=True)  # outside of the time-out
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    if _LOCKS not in os.environ:
-        return (yield)
-    with hold_machine(Path(os.environ[_LOCKS]), alone=item.get_closest_marker("alone") is not None):
-        return (yield)
+def pytest_configure() -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # begun with `&`: what the tests start would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -149,7 +149,7 @@ def test_error_raised_on_purpose_is_shown_as_its_message(console: ConsoleUnderTe
     console.run("%tb")
     assert "ZError: said so on purpose" in console.text[begin:shown]
     assert "Traceback" not in console.text[begin:shown]
-    assert "Traceback" in console.text[shown:]
+    console.wait(lambda: "Traceback" in console.text[shown:], "where it was raised")
 
 
 def test_a_cell_whose_end_is_interrupted_is_answered_all_the_same(console: ConsoleUnderTest) -> None:

@@ -28,7 +28,9 @@ def clean():
 )
 
 
-@pytest.mark.parametrize(("how", "paused"), [("SIGTERM", False), ("hang-up", False), ("SIGHUP", True)])
+@pytest.mark.parametrize(
+    ("how", "paused"), [("SIGTERM", False), pytest.param("hang-up", False, marks=pytest.mark.soak), ("SIGHUP", True)]
+)
 def test_run_is_closed(start_console: Callable[..., ConsoleUnderTest], how: str, paused: bool) -> None:
     console = start_console(RECORDING)
     folder = console.runtime.path.parent

@@ -49,6 +49,7 @@ def test_windows_turn_while_the_prompt_waits(console: ConsoleUnderTest) -> None:
     check_commands_and_draft(console)
 
 
+@pytest.mark.soak
 def test_figures_stay_alive(console: ConsoleUnderTest) -> None:
     console.run("from PyQt5.QtWidgets import QApplication; app = QApplication([])")
     assert console.run("%matplotlib qt5", 30)["rep"]["err"] == ""

@@ -94,23 +94,26 @@ def test_search_is_not_taken_away(console: ConsoleUnderTest) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "then"),
+    ("keys", "line", "then"),
     [
-        (["M.m", "\t"], ["\t", "\r", ".name"]),
-        (["M.m", "\t", "\t"], ["\r", ".name"]),
-        (["M.m", "\t", "\t", "\t"], ["\r", ".name"]),
-        (["M.m", "\t", "\t"], ["\t", "\r", ".name"]),
-        (["M.m or M.m1", *[LEFT] * 8, "\t", "\t"], ["\t", "\r", "\x05", ".name"]),
-        (["M.m", "\t"], ["\x07", "\x15", "'left'"]),
+        (["M.m", "\t"], "M.m", ["\t", "\r", ".name"]),
+        (["M.m", "\t", "\t"], "M.m1", ["\r", ".name"]),
+        (["M.m", "\t", "\t", "\t"], "M.m2", ["\r", ".name"]),
+        (["M.m", "\t", "\t"], "M.m1", ["\t", "\r", ".name"]),
+        (["M.m or M.m1", *[LEFT] * 8, "\t", "\t"], "M.m1", ["\t", "\r", "\x05", ".name"]),
+        (["M.m", "\t"], "M.m", ["\x07", "\x15", "'left'"]),
     ],
     ids=["open", "first chosen", "second chosen", "goes on", "in the middle", "left"],
 )
-def test_menu_is_put_back_with_its_entry(console: ConsoleUnderTest, keys: list[str], then: list[str]) -> None:
+def test_menu_is_put_back_with_its_entry(
+    console: ConsoleUnderTest, keys: list[str], line: str, then: list[str]
+) -> None:
     """The keys come to the same, whether a command came in between or not."""
     wait_for_prompt(console, console.run("'before'")["n"] + 1)
     undisturbed = press_all(console, [*keys, *then, "\r"])
     wait_for_prompt(console, undisturbed["n"] + 1)
     press_all(console, keys)
+    console.wait(lambda: console.line.endswith(f"]: {line}"), f"{line} at the prompt")
     shown = len(console.text)
     n = console.run("2 + 2")["n"]
     console.wait(lambda: "m2" in console.text[shown:].partition(f"In [{n + 1}]")[2], "the menu again")
@@ -153,7 +156,7 @@ def test_ctrl_c_interrupts_a_delivered_cell(console: ConsoleUnderTest) -> None:
 def test_cell_that_fills_the_next_prompt_does_not_lose_the_draft(console: ConsoleUnderTest) -> None:
     since = len(console.messages)
     console.type("'draft'")
-    console.wait_keys_read()
+    console.wait(lambda: console.line.endswith("]: 'draft'"), "the draft at the prompt")
     console.run("get_ipython().set_next_input('other')")
     console.type("\r")
     assert console.wait_for("cell/done", since=since, id=None)["text"] == "'draft'"

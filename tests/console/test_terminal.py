@@ -35,8 +35,10 @@ def test_a_pipe_is_refused(tmp_path: Path) -> None:
     ("changed", "seen"),
     [
         ({"TERM": "dumb"}, "TERM='dumb'"),
-        ({"TERM": ""}, "TERM=''"),
-        ({"IPY_TEST_SIMPLE_PROMPT": "1"}, "IPY_TEST_SIMPLE_PROMPT asks for a simple prompt"),
+        pytest.param({"TERM": ""}, "TERM=''", marks=pytest.mark.soak),
+        pytest.param(
+            {"IPY_TEST_SIMPLE_PROMPT": "1"}, "IPY_TEST_SIMPLE_PROMPT asks for a simple prompt", marks=pytest.mark.soak
+        ),
     ],
 )
 def test_a_terminal_without_a_full_prompt_is_refused(tmp_path: Path, changed: dict[str, str], seen: str) -> None:

@@ -9,7 +9,7 @@ from tests.faults.people import host_with_people, log_in
 CHECK = "import mamba.devices.role_limits as r; r.check_role_limits('M.x', 7, {'operator': (-5, 5)}, 'mm')"
 
 
-@pytest.mark.parametrize("first", ["operator", "expert"])
+@pytest.mark.parametrize("first", ["operator", pytest.param("expert", marks=pytest.mark.soak)])
 def test_each_command_has_the_limits_of_its_sender(first: str) -> None:
     with host_with_people(console=None) as host:
         tokens = {role: log_in(host, role) for role in ("operator", "expert")}  # type: ignore[arg-type]  # two of them

@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from nexusformat.nexus import nxload
 
 from tests.support.facility import assert_nothing_left, make_environment, runtime_folder
 
+_VALIDATE = "import sys; from nexusformat.nexus import nxload; print(*nxload(sys.argv[1]).entry.validate())"
+
 
 @pytest.mark.timeout(300)
-@pytest.mark.error_logged  # nexusformat logs its whole report, "errors: 0" too, as critical
 def test_the_demo_measures_a_spectrum_and_leaves_nothing(tmp_path: Path) -> None:
     with runtime_folder() as runtime:
         demo = subprocess.run(
@@ -35,7 +35,9 @@ def test_the_demo_measures_a_spectrum_and_leaves_nothing(tmp_path: Path) -> None
     assert (summary["points"], summary["frames_produced"], summary["frames_written"]) == (451, 2000, 2000)
     assert summary["missing_ranges"] == []
     assert all((out / file).is_file() for file in summary["files"])
-    assert nxload(out / "demo.nxs").entry.validate() == (0, 0)
+    # a process of its own: nexusformat warns of the sizes of files that were validated before
+    validated = subprocess.run([sys.executable, "-c", _VALIDATE, out / "demo.nxs"], capture_output=True, text=True)
+    assert validated.stdout.splitlines()[-1] == "0 0", validated.stdout + validated.stderr
     console = (out / "console.txt").read_text()
     for words in ("In [1]: RE(xafs_scan(", "In [2]: RE(acquire(", "ZeroDivisionError", "ZError: nobody is logged in"):
         assert words in console

@@ -51,7 +51,7 @@ def test_a_directory_that_is_not_there_is_named() -> None:
             make_authenticator(make_people(login="ldap", ldap={"url": url, "user_dn": DN})).check("ada", CANARY)
 
 
-@pytest.mark.parametrize("scheme", ["ldap", "ldaps"])
+@pytest.mark.parametrize("scheme", [pytest.param("ldap", marks=pytest.mark.soak), "ldaps"])
 def test_a_directory_that_says_nothing_is_given_up(scheme: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}"
