@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -46,10 +47,10 @@ class Events:
             return self._came.wait_for(lambda: self.values[-len(wanted) :] == list(wanted), timeout_s)
 
     def await_connection(self, act: Callable[[int], None], *wanted: Any) -> None:
-        """Act until its events come: Tango connects after it has subscribed, and what is pushed meanwhile is lost.
+        """Act until its events come: what a publisher sends before its reader has connected is lost.
 
         Args:
-            act: called with 0, 1, 2, …; pushes `wanted`.
+            act: called with 0, 1, 2, …; publishes what makes the server push `wanted`.
             wanted: as for `wait_for`.
         """
         for number in range(20):
@@ -63,13 +64,35 @@ class Events:
 
 @contextmanager
 def collect_events(device: tango.DeviceProxy, attribute: str) -> Iterator[Events]:
-    """Subscribed within the block; the first value is taken out."""
+    """Subscribed and connected within the block; the first value is taken out."""
     events = Events()
     number = device.subscribe_event(attribute, tango.EventType.CHANGE_EVENT, events.take)
     try:
+        _await_events(device, attribute)
         with events._came:
             assert events._came.wait_for(lambda: bool(events.seen or events.errors), 5.0), "no first event"
         events.clear()
         yield events
+    finally:
+        device.unsubscribe_event(number)
+
+
+def _await_events(device: tango.DeviceProxy, attribute: str) -> None:
+    """Until the server's events come here: Tango connects after it has subscribed, what is pushed meanwhile is lost.
+
+    Writing the configuration as it is makes the server push an event, and subscriptions reach it in their order.
+    """
+    came: queue.SimpleQueue[tango.AttrConfEventData] = queue.SimpleQueue()
+    number = device.subscribe_event(attribute, tango.EventType.ATTR_CONF_EVENT, came.put)
+    try:
+        came.get(timeout=5.0)  # subscribing itself gives one
+        for _ in range(20):
+            device.set_attribute_config(device.get_attribute_config(attribute))
+            try:
+                came.get(timeout=0.5)
+                return
+            except queue.Empty:
+                continue
+        raise AssertionError(f"{device.dev_name()}: no events of the configuration of {attribute}")
     finally:
         device.unsubscribe_event(number)
