@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 FRAME_RATE = "frames per second"
-"""Name of the curve of an acquisition: the pace against the seconds since the run began."""
+"""Name of the curve of an acquisition: the pace against the seconds since the run, or else its own arm, began."""
 TRANSMISSION = "−ln({1}/{0})"
 """Name of the computed column; {0} is the key of the incoming, {1} of the transmitted beam."""
 
@@ -84,6 +84,9 @@ class RunModel:
         self._last_time = float(notice.get("time") or self._last_time)
 
     def _add_frames(self, notice: dict[str, Any]) -> None:
+        if not self.start and notice.get("arm") != self.frames.get("arm"):  # armed without a run
+            self._begin({})
+            self._first_time = self._last_time = float(notice.get("time") or 0.0)
         self.frames = {**self.frames, **notice}
         since_s, rate = notice.get("time", 0.0) - self._first_time, self.frames.get("frames_per_s")
         # what the end tells is the mean of the whole acquisition, not the pace at that moment

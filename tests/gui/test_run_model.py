@@ -89,6 +89,19 @@ def test_frames_take_the_progress_over() -> None:
     assert model.curve(FRAME_RATE) == ([1.0], [750.0])
 
 
+def test_seconds_of_an_acquisition_without_a_run_count_from_its_own_beginning() -> None:
+    progress = {"typ": "mdw/progress", "frames": 100, "frames_per_s": 50}
+    model = feed(
+        {**progress, "arm": 1, "written": 0, "time": 1.79e9},
+        {**progress, "arm": 1, "written": 50, "time": 1.79e9 + 1},
+        {"typ": "mdw/done", "arm": 1, "written": 100, "time": 1.79e9 + 2},
+    )
+    assert model.curve(FRAME_RATE) == ([0.0, 1.0], [50.0, 50.0])
+    model.take({**progress, "arm": 2, "written": 0, "time": 1.79e9 + 60})
+    assert model.curve(FRAME_RATE) == ([0.0], [50.0])
+    assert (model.done, model.total) == (0, 100)
+
+
 def test_a_count_without_motor_is_plotted_against_the_point() -> None:
     model = feed({**START, "motors": [], "x": None}, DESCRIPTOR, point(1, D_i0=5.0, D_i1=1.0))
     assert model.curve("D_i0") == ([1.0], [5.0])
