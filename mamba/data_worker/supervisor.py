@@ -217,7 +217,9 @@ class Supervisor(threading.Thread):
     def _take_ready(self, node: str) -> None:
         self._waiting.discard(node)
         self._table.set_state(node, "running")
-        if not self._waiting:
+        if not self._waiting and not self.ready.is_set():
+            self._shown = 0.0  # who waited for it looks at once
+            self._show("armed")
             self.ready.set()
         group = self._plan.groups[node]
         if group in self._replacements and not self._plan.nodes_of(group) & self._waiting:

@@ -52,6 +52,7 @@ def test_every_frame_and_sum_is_in_the_file(start: Start, transport: str) -> Non
     heard: list[dict[str, Any]] = []
     detach = notices.attach(heard.append)
     feeder, armed = start(frames=402, transport=transport, arm=5)
+    assert "opening" not in {node.state for node in armed.progress().nodes}
     ledger = armed.wait(20)
     detach()
     assert (ledger.produced, ledger.written, ledger.missing, ledger.duplicates) == (402, 402, (), 0)
