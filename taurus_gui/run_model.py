@@ -95,8 +95,10 @@ class RunModel:
 
     @property
     def is_running(self) -> bool:
-        """Between its start and its stop."""
-        return bool(self.start) and not self.stop
+        """Between its start and its stop; an acquisition without a run: until its account came."""
+        if not self.start:
+            return self.frames.get("typ") == "mdw/progress"
+        return not self.stop
 
     @property
     def uid(self) -> str:

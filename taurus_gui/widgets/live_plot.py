@@ -16,8 +16,7 @@ _REDRAW_MS = 100
 _MAX_DRAWN = 10_000
 _ENDS = {"success": "done", "abort": "aborted", "fail": "failed"}
 _LOST = "lost, its console ended"
-# a run without an end although its engine is at rest
-_GOES_ON = {"paused": "paused", "suspended": "suspended", "aborting": "aborting", "idle": _LOST, "dead": _LOST}
+_GOES_ON = {"paused": "paused", "suspended": "suspended", "aborting": "aborting"}
 
 
 class LivePlot(QtWidgets.QWidget):
@@ -29,7 +28,7 @@ class LivePlot(QtWidgets.QWidget):
         super().__init__()
         self.model = RunModel()
         self._dirty = False
-        self._run_state = "running"
+        self._engine, self._died = "running", False
         self.title = make_label("No run yet", "value")
         self.y_choice = QtWidgets.QComboBox()
         self.y_choice.setAccessibleName("vertical axis")
@@ -65,7 +64,8 @@ class LivePlot(QtWidgets.QWidget):
             return
         self._dirty = True
         if notice["typ"] == "scan/start":
-            self._run_state = "running"
+            self._engine = "running"
+        self._died = False
         if notice["typ"] in ("scan/start", "scan/descriptor", "mdw/progress"):
             self._offer_axes()
         self.progressed.emit(self.model.done, self.model.total or 0)
@@ -78,8 +78,15 @@ class LivePlot(QtWidgets.QWidget):
 
     def show_run_state(self, state: str) -> None:
         """Take the run's state for the title: a paused or suspended run says so, and one whose console died in it."""
-        self._run_state = _GOES_ON.get(state, "running")
+        self._engine, self._died = state, self._died or state == "dead"
         self._dirty = True
+
+    @property
+    def _state(self) -> str:
+        """Of what has no end yet. A run whose engine is at rest was lost; an acquisition without a run needs none."""
+        if self._died or (self._engine == "idle" and self.model.start):
+            return _LOST
+        return _GOES_ON.get(self._engine, "running") if self.model.start else "running"
 
     def _offer_axes(self) -> None:
         names, chosen = self.model.list_y_names(), self.y_choice.currentText()
@@ -115,17 +122,25 @@ class LivePlot(QtWidgets.QWidget):
     def _say_title(self) -> str:
         model = self.model
         if not model.start:
-            return "No run yet"
+            return self._say_acquisition()
         end = model.stop.get("exit_status")
-        state = self._run_state if end is None else _ENDS.get(end, str(end))
+        state = self._state if end is None else _ENDS.get(end, str(end))
         reason = model.stop.get("reason") or ""
         return f"Run {model.start.get('id')} · {model.start.get('plan')} · {state}" + (f": {reason}" if reason else "")
+
+    def _say_acquisition(self) -> str:
+        frames = self.model.frames
+        if not frames:
+            return "No run yet"
+        error = frames.get("error")
+        state = self._state if self.model.is_running else "failed" if error else "done"
+        return f"Acquisition without a run · {frames.get('device')} · {state}" + (f": {error}" if error else "")
 
     def _show_progress(self) -> None:
         model = self.model
         done, total = model.done, model.total
         unit = "frames" if model.counts_frames else "points"
-        if not model.start:
+        if not model.start and not model.frames:
             self.bar.setFormat("")
             return
         self.bar.setRange(0, total or (0 if model.is_running else 1))
@@ -137,7 +152,7 @@ class LivePlot(QtWidgets.QWidget):
         if model.counts_frames and model.frames.get("missing"):
             parts.append(f"{model.frames['missing']} missing")
         left = model.seconds_left()
-        if left is not None and self._run_state != _LOST:
+        if left is not None and self._state != _LOST:
             parts.append(f"{say_duration(left)} left")
         self.note.setText(" · ".join(parts))
 

@@ -97,9 +97,10 @@ def test_seconds_of_an_acquisition_without_a_run_count_from_its_own_beginning() 
         {"typ": "mdw/done", "arm": 1, "written": 100, "time": 1.79e9 + 2},
     )
     assert model.curve(FRAME_RATE) == ([0.0, 1.0], [50.0, 50.0])
+    assert not model.is_running
     model.take({**progress, "arm": 2, "written": 0, "time": 1.79e9 + 60})
     assert model.curve(FRAME_RATE) == ([0.0], [50.0])
-    assert (model.done, model.total) == (0, 100)
+    assert (model.done, model.total, model.is_running) == (0, 100, True)
 
 
 def test_a_count_without_motor_is_plotted_against_the_point() -> None:

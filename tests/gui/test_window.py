@@ -4,8 +4,10 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from PyQt5 import QtTest
 from taurus.external.qt import QtCore, QtWidgets
 
@@ -310,6 +312,28 @@ def test_frames_move_the_progress_bar(operator: Operator, host: PracticeHost) ->
     host.publish("scan/stop", id=9, uid="a", exit_status="success", reason="", num_points=1, files=[])
     operator.wait_until(lambda: "done" in plot.title.text(), what="the end")
     assert plot.bar.text() == "2000 of 2000 frames"
+
+
+@pytest.mark.parametrize(
+    ("typ", "fields", "end"),
+    [
+        ("mdw/done", {"arm": 3, "written": 2000, "error": ""}, "done"),
+        ("mdw/done", {"arm": 3, "written": 1200, "error": "disk-full: no room"}, "failed: disk-full: no room"),
+        ("session/died", {"reason": "killed by SIGKILL"}, "lost, its console ended"),
+    ],
+)
+def test_an_acquisition_without_a_run_has_a_title_and_progress(
+    operator: Operator, host: PracticeHost, typ: str, fields: dict[str, Any], end: str
+) -> None:
+    plot, title = operator.window.plot, "Acquisition without a run · D.camera"
+    assert plot.title.text() == "No run yet"
+    host.publish("mdw/progress", device="D.camera", arm=3, written=1000, frames=2000, frames_per_s=100.0, missing=0)
+    operator.wait_until(lambda: plot.title.text() == f"{title} · running", what="the acquisition")
+    assert plot.bar.text() == "1000 of 2000 frames"
+    assert plot.note.text() == "100 frames/s · 10 s left"
+    host.publish(typ, **fields)
+    operator.wait_until(lambda: plot.title.text() == f"{title} · {end}", what="its end")
+    assert "left" not in plot.note.text()
 
 
 def test_a_scan_after_an_acquisition_is_in_sight(operator: Operator, host: PracticeHost) -> None:
