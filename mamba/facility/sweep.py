@@ -156,7 +156,10 @@ def remove_files(files: Iterable[Path]) -> list[Path]:
 
 
 def sweep(runtime: RuntimeDirectory, *, timeout_s: float = 3.0) -> tuple[list[MarkedProcess], list[Path]]:
-    """End every process with the mark, remove sockets and what others left; only the owner of the lock may call it."""
+    """End every process with the mark, remove its sockets, memory and orphans; only the owner of the lock may call it.
+
+    Returns the processes and the files, without orphans from elsewhere: they say nothing of this runtime directory.
+    """
     processes = find_processes(runtime)
     memory = find_shared_memory(process.pid for process in processes)
     ended: list[MarkedProcess] = []
@@ -166,5 +169,5 @@ def sweep(runtime: RuntimeDirectory, *, timeout_s: float = 3.0) -> tuple[list[Ma
         ended += end_processes(group, timeout_s=timeout_s)
     ended += end_processes(find_processes(runtime), timeout_s=1.0)  # what they started while they were ending
     memory -= find_shared_memory(_list_pids())  # shared with somebody who lives on
-    removed = [*orphans.sweep(runtime.path / "mdw"), *remove_files([*find_sockets(runtime), *memory])]
-    return ended, removed
+    orphaned = [path for path in orphans.sweep(runtime.path / "mdw") if path.is_relative_to(runtime.path)]
+    return ended, [*orphaned, *remove_files([*find_sockets(runtime), *memory])]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mamba.facility.sweep import sweep
-from mamba.orphans import OwnedFolder
+from mamba.orphans import RING_PREFIX, SHARED, OwnedFolder
 from mamba.runtime import RuntimeDirectory
 
 
@@ -33,3 +33,10 @@ def test_sockets_of_an_arm_whose_owner_lives_stay(runtime: RuntimeDirectory) -> 
         assert theirs.is_socket()
     folder.remove()
     assert not list((runtime.path / "mdw").iterdir())
+
+
+def test_a_dead_programs_ring_is_removed_and_no_part_of_the_runtime_directory(runtime: RuntimeDirectory) -> None:
+    orphan = SHARED / f"{RING_PREFIX}of-nobody"
+    orphan.touch(mode=0o600)
+    assert sweep(runtime) == ([], [])
+    assert not orphan.exists()
