@@ -25,7 +25,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mamba.data_worker.graph import Check, Graph, Location, Policy, make_graph
+from mamba.data_worker.graph import Check, Graph, Policy, make_graph
+from mamba.data_worker.graph_problem import Location
 from mamba.errors import GraphInvalid
 
 __all__ = ["Branch", "build", "drop", "latest", "node", "run_file"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mamba.data_worker.edge_flows import EdgeFlow, describe_flow
-from mamba.data_worker.graph import Graph, build_node, describe_kind
+from mamba.data_worker.graph import Graph, build_node, say_kind
 from mamba.data_worker.layout import Layout, Route, lay_out
 from mamba.errors import FacilityError
 
@@ -180,7 +180,7 @@ def _draw_node(axes: Any, places: _Places, graph: Graph, name: str, colors: dict
     strip.set_clip_path(box)
     axes.add_patch(strip)
     axes.text(left + 0.24, y + 0.19, _fit(name, 18), fontsize=9.6, fontweight="bold", color=INK, va="center", zorder=6)
-    axes.text(left + 0.24, y - 0.03, _fit(describe_kind(spec), 24), fontsize=7.6, color=color, va="center", zorder=6)
+    axes.text(left + 0.24, y - 0.03, _fit(say_kind(spec), 24), fontsize=7.6, color=color, va="center", zorder=6)
     if spec.group:
         axes.plot([left + 0.285], [y - 0.225], "o", ms=4.6, color=colors[spec.group], mec="none", zorder=6)
         axes.text(left + 0.38, y - 0.228, _fit(spec.group, 22), fontsize=6.9, color=MUTED, va="center", zorder=6)

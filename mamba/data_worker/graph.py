@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import graphlib
 import json
-import re
 from collections import defaultdict
 from collections.abc import Callable
 from functools import cached_property
@@ -31,15 +30,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import to_jsonable_python
 
 from mamba.config import find_line
+from mamba.data_worker.graph_checks import NAME, check_graph
+from mamba.data_worker.graph_problem import Location, Problem, explain
 from mamba.data_worker.graph_text import dump_text, read_text
 from mamba.data_worker.kinds import find_kind, list_kinds
-from mamba.data_worker.nodes import Flow, Node, Sink
+from mamba.data_worker.nodes import Flow, Node, name_writers
 from mamba.errors import GraphInvalid, find_nearest
 
 Policy = Literal["wait", "drop", "latest"]
-Location = tuple[int | str, ...]
-"""A place in a graph's data, such as ("nodes", 3, "kind")."""
-_NAME = r"^[a-z][a-z0-9_]{0,31}$"
 
 
 class _Model(BaseModel):
@@ -49,7 +47,7 @@ class _Model(BaseModel):
 class NodeSpec(_Model):
     """One node: what it is called, what kind it is, what is set on it."""
 
-    name: str = Field(pattern=_NAME)
+    name: str = Field(pattern=NAME)
     kind: str
     parameters: dict[str, Any] = {}
     group: str = Field("", description="nodes of one group share an actor")
@@ -90,13 +88,13 @@ class EdgeSpec(_Model):
 class Graph(_Model):
     """A checked graph: making one raises GraphInvalid when anything is wrong with it."""
 
-    name: str = Field(pattern=_NAME)
+    name: str = Field(pattern=NAME)
     nodes: tuple[NodeSpec, ...] = Field(min_length=1)
     edges: tuple[EdgeSpec, ...] = ()
 
     def model_post_init(self, context: Any) -> None:
         """Check what no single field can tell."""
-        _check(self)
+        check_graph(self, _build_nodes(self))
 
     def node(self, name: str) -> NodeSpec:
         """The node of that name.
@@ -105,7 +103,7 @@ class Graph(_Model):
             GraphInvalid: no such node; names the nearest.
         """
         if name not in self._nodes:
-            raise _Problem(("edges",), f"no node {name!r}", find_nearest(name, list(self._nodes)))
+            raise Problem(("edges",), f"no node {name!r}", find_nearest(name, list(self._nodes)))
         return self._nodes[name]
 
     @cached_property
@@ -149,17 +147,6 @@ class Graph(_Model):
     def dump_json(self) -> str:
         """As JSON."""
         return json.dumps(self.dump())
-
-
-class _Problem(GraphInvalid):
-    """A GraphInvalid that still knows where in the data it was found."""
-
-    def __init__(self, location: Location, what: str, remedy: str, seen: str = "") -> None:
-        self.location = location
-        super().__init__(what, seen=seen, remedy=remedy)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return GraphInvalid(self.what, seen=self.seen, remedy=self.remedy).__reduce__()
 
 
 Check = Callable[["Graph"], object]
@@ -216,10 +203,10 @@ def make_graph(raw: dict[str, Any], locate: Callable[[Location], str], check: Ch
         if check is not None:
             check(graph)
         return graph
-    except _Problem as error:
+    except Problem as error:
         problem = error
     except ValidationError as error:
-        problem = _explain(error, Graph, ())
+        problem = explain(error, Graph, ())
     raise GraphInvalid(f"{locate(problem.location)}: {problem.what}", seen=problem.seen, remedy=problem.remedy)
 
 
@@ -251,8 +238,26 @@ def build_node(spec: NodeSpec) -> Node:
     try:
         parameters = kind.takes.model_validate(spec.parameters)
     except ValidationError as error:
-        raise _explain(error, kind.takes, ("parameters",), f"node {spec.name!r}: ") from None
+        raise explain(error, kind.takes, ("parameters",), f"node {spec.name!r}: ") from None
     return kind(spec.name, parameters)
+
+
+def _build_nodes(graph: Graph) -> dict[str, Node]:
+    built: dict[str, Node] = {}
+    for at, spec in enumerate(graph.nodes):
+        if spec.name in built:
+            raise Problem(("nodes", at, "name"), f"node {spec.name!r} stands twice", "give one another name")
+        if spec.kind not in list_kinds():
+            where = ("nodes", at, "kind")
+            raise Problem(
+                where, f"node {spec.name!r}: unknown kind {spec.kind!r}", find_nearest(spec.kind, list_kinds())
+            )
+        try:
+            built[spec.name] = build_node(spec)
+        except GraphInvalid as problem:
+            inside = problem.location if isinstance(problem, Problem) else ("kind",)
+            raise Problem(("nodes", at, *inside), problem.what, problem.remedy, problem.seen) from None
+    return built
 
 
 def plan_flows(graph: Graph, detectors: dict[str, Flow]) -> dict[str, dict[str, Flow]]:
@@ -269,7 +274,7 @@ def plan_flows(graph: Graph, detectors: dict[str, Flow]) -> dict[str, dict[str, 
         try:
             flows = node.plan(inputs or ({"detector": detectors[name]} if name in detectors else {}))
         except GraphInvalid as error:
-            raise _Problem(("nodes", at[name]), error.what, error.remedy, error.seen) from None
+            raise Problem(("nodes", at[name]), error.what, error.remedy, error.seen) from None
         out[name] = flows if isinstance(flows, dict) else {} if flows is None else {"out": flows}
         if set(out[name]) != set(node.outputs):
             raise GraphInvalid(
@@ -280,153 +285,7 @@ def plan_flows(graph: Graph, detectors: dict[str, Flow]) -> dict[str, dict[str, 
     return out
 
 
-def _check(graph: Graph) -> None:
-    built: dict[str, Node] = {}
-    for at, spec in enumerate(graph.nodes):
-        if spec.name in built:
-            raise _Problem(("nodes", at, "name"), f"node {spec.name!r} stands twice", "give one another name")
-        if spec.kind not in list_kinds():
-            where = ("nodes", at, "kind")
-            raise _Problem(
-                where, f"node {spec.name!r}: unknown kind {spec.kind!r}", find_nearest(spec.kind, list_kinds())
-            )
-        try:
-            built[spec.name] = build_node(spec)
-        except GraphInvalid as problem:
-            inside = problem.location if isinstance(problem, _Problem) else ("kind",)
-            raise _Problem(("nodes", at, *inside), problem.what, problem.remedy, problem.seen) from None
-    if not any(isinstance(node, Sink) and node.keeps for node in built.values()):
-        raise _Problem(("nodes",), "a graph needs a sink that keeps frames", "add a node of kind 'hdf5'")
-    if not any(node.inputs == (0, 0) for node in built.values()):
-        raise _Problem(("nodes",), "a graph needs a source", "add a node of kind 'stream'")
-    _check_files(graph, built)
-    _check_edges(graph, built)
-    try:
-        graph.order()
-    except graphlib.CycleError as error:
-        cycle = " → ".join(error.args[1])
-        raise _Problem(("edges",), "the edges form a cycle", "take one of them out", cycle) from None
-    for at, spec in enumerate(graph.nodes):
-        _check_inputs(graph, built, at, spec.name)
-        _check_writers(graph, built, at, spec)
-
-
-def name_writers(name: str, node: Node) -> tuple[str, ...]:
-    """Names of the nodes that share what comes to this one; () when it takes everything itself."""
-    count = node.writers if isinstance(node, Sink) else 1
-    return tuple(f"{name}_{number}" for number in range(1, count + 1)) if count > 1 else ()
-
-
-def describe_kind(spec: NodeSpec) -> str:
+def say_kind(spec: NodeSpec) -> str:
     """`hdf5`, or `hdf5 × 3` where three share what comes in; for people."""
-    writers = name_writers(spec.name, build_node(spec))
+    writers = name_writers(build_node(spec))
     return f"{spec.kind} × {len(writers)}" if writers else spec.kind
-
-
-def _check_writers(graph: Graph, built: dict[str, Node], at: int, spec: NodeSpec) -> None:
-    names = name_writers(spec.name, built[spec.name])
-    if not names:
-        return
-    for name in names:
-        if name in built or not re.fullmatch(_NAME, name):
-            what = (
-                f"node {spec.name!r}: its writers are called {names[0]}, {names[1]}, …: {name!r} is taken or too long"
-            )
-            raise _Problem(("nodes", at, "name"), what, "give one of them another name")
-    group = graph.group_of(spec.name)
-    others = [node.name for node in graph.nodes if node is not spec and graph.group_of(node.name) == group]
-    if others:
-        what = f"node {spec.name!r}: each of its writers has an actor of its own"
-        raise _Problem(("nodes", at), what, "give it no group", f"it shares the group {group!r} with {others[0]}")
-
-
-def _check_files(graph: Graph, built: dict[str, Node]) -> None:
-    """One template of two sinks is two files only where `{name}` tells them apart."""
-    owners: dict[str, str] = {}
-    for at, spec in enumerate(graph.nodes):
-        node, template = built[spec.name], str(spec.parameters.get("path") or "")
-        if not (isinstance(node, Sink) and node.keeps) or not template or "{name" in template:
-            continue
-        other = owners.setdefault(template, spec.name)
-        if other != spec.name:
-            what = f"node {spec.name!r}: would write the file that node {other!r} writes"
-            raise _Problem(("nodes", at, "parameters", "path"), what, "give it another path, or {name} in it", template)
-
-
-def _check_edges(graph: Graph, built: dict[str, Node]) -> None:
-    seen: set[tuple[str, str]] = set()
-    for at, edge in enumerate(graph.edges):
-        for key, name in (("from", edge.node), ("to", edge.to)):
-            if name not in built:
-                raise _Problem(("edges", at, key), f"no node {name!r}", find_nearest(name, list(built)))
-        if (edge.origin, edge.to) in seen:
-            raise _Problem(("edges", at), f"edge {edge.origin} → {edge.to} stands twice", "keep one of them")
-        seen.add((edge.origin, edge.to))
-        _check_output(at, edge, built[edge.node].outputs)
-        if built[edge.to].inputs == (0, 0):
-            raise _Problem(("edges", at, "to"), f"{edge.to!r} is a source: it takes no input", "take this edge out")
-        _check_policy(at, edge, built[edge.to])
-
-
-def _check_policy(at: int, edge: EdgeSpec, reader: Node) -> None:
-    where = ("edges", at, "policy")
-    if edge.policy not in reader.policies:
-        allowed = " or ".join(reader.policies)
-        what = f"edge {edge.origin} → {edge.to}: policy {edge.policy!r} makes no sense here"
-        raise _Problem(where, what, f"write policy: {allowed}", _explain_policies(reader))
-    if edge.policy == "latest" and reader.remembers:
-        what = f"edge {edge.origin} → {edge.to}: 'latest' would leave most rows out of what it sums up"
-        raise _Problem(where, what, "write policy: wait, or drop where it may skip rows when it is behind")
-
-
-def _explain_policies(reader: Node) -> str:
-    kind = type(reader).__name__
-    return f"{kind} must not hold up the detector" if "wait" not in reader.policies else f"{kind} must see every row"
-
-
-def _check_output(at: int, edge: EdgeSpec, outputs: tuple[str, ...]) -> None:
-    where = ("edges", at, "from")
-    if not outputs:
-        raise _Problem(where, f"{edge.node!r} is a sink: nothing comes out of it", "take this edge out")
-    if edge.output and edge.output not in outputs:
-        raise _Problem(where, f"{edge.node!r} has no output {edge.output!r}", find_nearest(edge.output, list(outputs)))
-    if not edge.output and outputs != ("out",):
-        raise _Problem(where, f"{edge.node!r} has several outputs", f"write {edge.node}.{outputs[0]}")
-
-
-def _check_inputs(graph: Graph, built: dict[str, Node], at: int, name: str) -> None:
-    edges = graph.inputs_of(name)
-    least, most = built[name].inputs
-    if not least <= len(edges) <= most:
-        wanted = str(least) if least == most else f"{least} to {most}"
-        inputs, seen = "input" if wanted == "1" else "inputs", f"{len(edges)}: {', '.join(e.origin for e in edges)}"
-        remedy = "add an edge to it" if len(edges) < least else "take an edge out"
-        raise _Problem(("nodes", at), f"node {name!r}: it takes {wanted} {inputs}", remedy, seen if edges else "none")
-    names = [edge.input for edge in edges]
-    for twice in {each for each in names if names.count(each) > 1}:
-        raise _Problem(("nodes", at), f"node {name!r}: two inputs are called {twice!r}", "give one an 'as' of its own")
-    if built[name].outputs and not graph.outputs_of(name):
-        raise _Problem(("nodes", at), f"node {name!r}: nothing takes what it puts out", "add an edge from it")
-
-
-def _explain(error: ValidationError, model: type[BaseModel], prefix: Location, owner: str = "") -> _Problem:
-    first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-    location = first["loc"]
-    name = ".".join(str(step) for step in location)
-    if first["type"] == "extra_forbidden":
-        known = _known_keys(model, location[:-1])
-        return _Problem((*prefix, *location), f"{owner}unknown key {name!r}", find_nearest(str(location[-1]), known))
-    if first["type"] == "missing":
-        return _Problem((*prefix, *location[:-1]), f"{owner}{name!r} is missing", f"add {location[-1]!r}")
-    seen = repr(first["input"])
-    what = f"{owner}{name!r} cannot be used" if name else f"{owner}cannot be used"
-    return _Problem((*prefix, *location), what, first["msg"], seen if len(seen) < 80 else seen[:77] + "…")
-
-
-def _known_keys(model: type[BaseModel], location: Location) -> list[str]:
-    for step in location:
-        if isinstance(step, int):
-            continue
-        annotation: Any = next(f.annotation for n, f in model.model_fields.items() if step in (n, f.alias))
-        model = next(a for a in (*getattr(annotation, "__args__", ()), annotation) if isinstance(a, type))
-    return [field.alias or name for name, field in model.model_fields.items()]

@@ -300,3 +300,9 @@ class Sink(Node):
     def close(self, account: dict[str, Any]) -> dict[str, DatasetInfo]:
         """Write the ledger's `account` and end; returns what was kept."""
         return {}
+
+
+def name_writers(node: Node) -> tuple[str, ...]:
+    """Names of the nodes that share what comes to this one; () when it takes everything itself."""
+    count = node.writers if isinstance(node, Sink) else 1
+    return tuple(f"{node.name}_{number}" for number in range(1, count + 1)) if count > 1 else ()

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mamba.data_worker.frame import Block
-from mamba.data_worker.graph import Graph, build_node, name_writers
+from mamba.data_worker.graph import Graph, build_node
+from mamba.data_worker.nodes import name_writers
 
 
 class Share(NamedTuple):
@@ -88,7 +89,7 @@ def list_writer_files(file: Path) -> list[Path]:
 
 def expand_writers(graph: Graph) -> tuple[Graph, dict[str, tuple[str, ...]]]:
     """The graph in which each writer is a node with an actor of its own, and their names by that of the shared node."""
-    shared = {spec.name: names for spec in graph.nodes if (names := name_writers(spec.name, build_node(spec)))}
+    shared = {spec.name: names for spec in graph.nodes if (names := name_writers(build_node(spec)))}
     if not shared:
         return graph, shared
     nodes, edges = [], []

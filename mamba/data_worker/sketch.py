@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from mamba.data_worker.edge_flows import EdgeFlow, describe_flow
-from mamba.data_worker.graph import Graph, NodeSpec, describe_kind
+from mamba.data_worker.graph import Graph, NodeSpec, say_kind
 from mamba.data_worker.layout import Layout, Route, lay_out
 
 _UP, _DOWN, _LEFT, _RIGHT = 1, 2, 4, 8
@@ -41,7 +41,7 @@ def sketch(graph: Graph, flows: Sequence[EdgeFlow] | None = None) -> str:
 
 
 def _describe(node: NodeSpec) -> str:
-    return f"{describe_kind(node)} · {node.group}" if node.group else describe_kind(node)
+    return f"{say_kind(node)} · {node.group}" if node.group else say_kind(node)
 
 
 def _find_line(row: float) -> int:
