@@ -26,6 +26,7 @@ graph changes while it runs.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import zmq
@@ -72,6 +73,48 @@ class Reporter:
             self.monitor.close(0)
             self.socket.close(None if delivers else 0)
             self._context.term()
+
+
+class Collector:
+    """The supervisor's end, for all nodes; made by another thread, it belongs to the supervisor's."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._context: zmq.Context[Socket] = zmq.Context(1)
+        self._socket, self._monitor = open_socket(self._context, zmq.ROUTER)
+        self._socket.set(zmq.ROUTER_MANDATORY, 1)
+        self._socket.set(zmq.ROUTER_HANDOVER, 1)
+        self._socket.bind(endpoint)
+
+    def take(self, timeout_s: float) -> Iterator[tuple[str, Report]]:
+        """(node, report) of all that came; waits at most `timeout_s` for the first."""
+        if self._socket.poll(round(timeout_s * 1000)):
+            while self._socket.poll(0):
+                identity, body = self._socket.recv_multipart()
+                yield identity.decode(), json.loads(body)
+
+    def post(self, node: str, message: Report) -> bool:
+        """Tell a node; False: it is not there. Never blocks."""
+        try:
+            self._socket.send_multipart([node.encode(), json.dumps(message).encode()], flags=zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
+                raise
+            return False
+        return True
+
+    def notice_loss(self) -> bool:
+        """Whether a connection was lost since the last time; `post` tells whose."""
+        lost = False
+        while self._monitor.poll(0):
+            lost |= recv_monitor_message(self._monitor)["event"] == zmq.EVENT_DISCONNECTED
+        return lost
+
+    def close(self) -> None:
+        """Close; what was not sent yet is not sent any more."""
+        self._socket.disable_monitor()
+        self._monitor.close(0)
+        self._socket.close(0)
+        self._context.term()
 
 
 def dump_error(error: MambaError) -> Report:

@@ -8,7 +8,6 @@ closes its file with its own.
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
@@ -17,18 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-import zmq
-from zmq.utils.monitor import recv_monitor_message
-
 from mamba.data_worker.books import Books
-from mamba.data_worker.carriers import Socket, open_socket
 from mamba.data_worker.changes import Change
 from mamba.data_worker.ledger import Account, DatasetInfo, Ledger
 from mamba.data_worker.meters import Progress
 from mamba.data_worker.node_table import NodeTable
 from mamba.data_worker.planning import ArmPlan
 from mamba.data_worker.replacements import Replacements
-from mamba.data_worker.reports import Report, load_error
+from mamba.data_worker.reports import Collector, Report, load_error
 from mamba.errors import DataError, MambaError, NodeFailed
 
 log = logging.getLogger(__name__)
@@ -78,11 +73,7 @@ class Supervisor(threading.Thread):
     def __init__(self, plan: ArmPlan, actions: Actions) -> None:
         super().__init__(name="mdw supervisor", daemon=True)
         self._plan, self._do = plan, actions
-        self._context: zmq.Context[Socket] = zmq.Context(1)
-        self._socket, self._monitor = open_socket(self._context, zmq.ROUTER)
-        self._socket.set(zmq.ROUTER_MANDATORY, 1)
-        self._socket.set(zmq.ROUTER_HANDOVER, 1)
-        self._socket.bind(plan.control)
+        self._nodes = Collector(plan.control)
         self._books = Books(plan)
         self._table = NodeTable(plan)
         self._waiting = set(plan.groups)  # not ready yet
@@ -135,7 +126,7 @@ class Supervisor(threading.Thread):
 
     def _retire(self, change: Change) -> None:
         for origin, readers in change.detach.items():
-            self._post(origin, {"typ": "detach", "readers": readers})
+            self._nodes.post(origin, {"typ": "detach", "readers": readers})
         for names in (self._active, self._waiting, self._known, self._dead):
             names -= change.removed
 
@@ -145,15 +136,12 @@ class Supervisor(threading.Thread):
         self._active |= change.added
         self._waiting |= change.added
         for origin, edges in change.attach.items():
-            self._post(origin, {"typ": "attach", "edges": edges})
+            self._nodes.post(origin, {"typ": "attach", "edges": edges})
         self._note(f"{change.note}, after {len(self._books.main.written)} frames were safe")
 
     def withdraw(self) -> None:
         """Close without ever having run."""
-        self._socket.disable_monitor()
-        self._monitor.close(0)
-        self._socket.close(0)
-        self._context.term()
+        self._nodes.close()
 
     def run(self) -> None:
         """Supervise until the account is settled."""
@@ -174,10 +162,8 @@ class Supervisor(threading.Thread):
                 self.done.set()
 
     def _turn(self) -> None:
-        if self._socket.poll(round(_TICK_S * 1000)):
-            while self._socket.poll(0):
-                identity, body = self._socket.recv_multipart()
-                self._take(identity.decode(), json.loads(body))
+        for node, report in self._nodes.take(_TICK_S):
+            self._take(node, report)
         self._bury()
         self._take_replaced()
         while not self._calls.empty():
@@ -239,14 +225,13 @@ class Supervisor(threading.Thread):
     # --- the dead ---
 
     def _bury(self) -> None:
-        while self._monitor.poll(0):
-            self._suspect |= recv_monitor_message(self._monitor)["event"] == zmq.EVENT_DISCONNECTED
+        self._suspect |= self._nodes.notice_loss()
         if not self._suspect:
             return
         # when the account is out, only the sinks are still missed: the others leave on their own
         missed = set(self._plan.sinks) - set(self._datasets) if self._settled else self._known
         here = {node for node in missed - self._dead if self._plan.groups[node] not in self._replacements}
-        dead = {node for node in here if not self._post(node, {"typ": "ping"})}
+        dead = {node for node in here if not self._nodes.post(node, {"typ": "ping"})}
         if not dead:
             return
         self._suspect = False
@@ -313,15 +298,6 @@ class Supervisor(threading.Thread):
             else:
                 self._note(f"{error.what}: {error.seen}; no file depends on it, the others go on")
 
-    def _post(self, node: str, message: Report) -> bool:
-        try:
-            self._socket.send_multipart([node.encode(), json.dumps(message).encode()], flags=zmq.NOBLOCK)
-        except zmq.ZMQError as error:
-            if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
-                raise
-            return False
-        return True
-
     # --- ends ---
 
     def _check_deadlines(self) -> None:
@@ -361,7 +337,7 @@ class Supervisor(threading.Thread):
             for order in self._plan.orders.values():
                 for node in order["nodes"]:
                     if not node["ins"]:
-                        self._post(node["spec"]["name"], {"typ": "end"})
+                        self._nodes.post(node["spec"]["name"], {"typ": "end"})
 
     def _stop_nodes(self, reason: str) -> None:
         if self._stopping_since is None:
@@ -371,7 +347,7 @@ class Supervisor(threading.Thread):
             self._dead |= self._plan.nodes_of(group)
             self._active -= self._plan.nodes_of(group)
         for node in self._active & self._known:
-            self._post(node, {"typ": "stop", "reason": reason})
+            self._nodes.post(node, {"typ": "stop", "reason": reason})
 
     def _settle(self) -> None:
         if self.failure is not None and self._books.began:
@@ -401,7 +377,7 @@ class Supervisor(threading.Thread):
         self._settled = True
         main = accounts[self._plan.sinks[0]]
         for node in self._known - self._dead:
-            self._post(node, {"typ": "finish", "account": accounts.get(node, main)})
+            self._nodes.post(node, {"typ": "finish", "account": accounts.get(node, main)})
         failed_before = self.failure
         while self._missing_files() and time.monotonic() < deadline:
             self._turn()
