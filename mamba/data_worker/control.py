@@ -165,8 +165,8 @@ class Armed:
         """Where it stands; costs nothing."""
         return self._supervisor.progress
 
-    def wait(self, timeout_s: float) -> Ledger:
-        """Wait until the stream has ended and everything is in the file.
+    def wait(self, timeout_s: float | None = None) -> Ledger:
+        """Wait until the stream has ended and everything is in the file, None: however long that takes.
 
         Raises:
             NodeFailed: a node raised or died; `ledger` has the account all the same.
@@ -177,7 +177,7 @@ class Armed:
         if not self._supervisor.done.wait(timeout_s):
             at = self.progress()
             raise DataError(
-                f"graph {self.graph.name}: not done within {timeout_s:g} s",
+                f"graph {self.graph.name}: not done within {timeout_s} s",
                 seen=f"{at.written} of {at.frames} frames written, {at.frames_per_s:.0f} frames/s",
                 remedy="wait longer, or abort it",
             )

@@ -144,8 +144,8 @@ class BeamlineGraph:
         sources.begin(int(frames))
         return self
 
-    def wait(self, timeout_s: float) -> Ledger:
-        """Wait until the acquisition that runs, or the last one, is complete; its account.
+    def wait(self, timeout_s: float | None = None) -> Ledger:
+        """Wait until the acquisition that runs, or the last one, is complete, None: however long; its account.
 
         Raises:
             DataError: none was begun, or it is not done in time and goes on; else why it failed.

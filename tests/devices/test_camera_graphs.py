@@ -195,7 +195,7 @@ def test_a_graph_with_its_own_sources_is_started_watched_and_stopped(camera, tmp
         used.start(frames=30, exposure_s=0.1)
     with pytest.raises(BadValue, match="cannot take None frames"):
         used.start()
-    assert used.start(frames=30).wait(40).written == 30
+    assert used.start(frames=30).wait().written == 30
     assert (used.status().device, used.status().state, used.status().written) == ("replay", "done", 30)
     with h5py.File(used.status().file) as h5:
         np.testing.assert_array_equal(h5["/entry/data/frames"][17], render_frame(17, SHAPE))
