@@ -21,6 +21,7 @@ RESUME_WITHIN_S = 15.0
 
 _DATA = (BlockType.FRAMES, BlockType.POINTS)
 _LARGEST_FORMAT_BYTES = 64 * 2**10
+_COLLECT_EVERY_S = 0.0005
 
 GetBuffer = Callable[[Block], memoryview]
 
@@ -47,6 +48,7 @@ class LinkSender:
         self._suspect = False
         self._lost_at: float | None = None
         self._end: End | None = None
+        self._collected, self._sent = 0.0, False  # when it was; whether something was sent since it was asked to
         self._kept: dict[int, tuple[Block, Payload | None]] = {}  # in the order of sending
 
     @property
@@ -70,13 +72,20 @@ class LinkSender:
         return len(self._kept)
 
     def collect(self, timeout_s: float) -> list[Block]:
-        """Wait at most `timeout_s` for news; returns the blocks that were released, or given up with their receiver."""
+        """Wait at most `timeout_s` for news; returns the blocks that were released, or given up with their receiver.
+
+        Who sends one block after another, and does not wait, looks now and then only.
+        """
+        now, sent, self._sent = time.monotonic(), self._sent, False
+        if sent and not timeout_s and now - self._collected < _COLLECT_EVERY_S:
+            return []
+        self._collected = now
         released: list[Block] = []
         for peer, parts in self._server.take(timeout_s):
             self._take(peer, parts, released)
         self._look_for_loss()
         if self._lost_at is not None:
-            self.broken |= time.monotonic() - self._lost_at > RESUME_WITHIN_S
+            self.broken |= now - self._lost_at > RESUME_WITHIN_S
         if self._peer is None and (self.broken or not self._resends):
             released += self.take_back()
         return released
@@ -119,7 +128,7 @@ class LinkSender:
 
     def send(self, block: Block, payload: Payload | None = None) -> None:
         """Send a block; the data behind `payload` must stay as it is until the block is released."""
-        self._kept[block.block] = (block, payload)
+        self._kept[block.block], self._sent = (block, payload), True
         self._post([block.pack()] if payload is None else [block.pack(), payload])
 
     def send_end(self, end: End) -> None:

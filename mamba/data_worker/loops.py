@@ -24,6 +24,8 @@ from mamba.data_worker.reports import Reporter, dump_error
 from mamba.errors import MambaError, NodeFailed
 
 POLL_S = 0.1
+_OBEY_EVERY_S = 0.005
+"""At full speed a node does not look for commands between any two blocks."""
 CONNECT_S = 15.0
 """For the readers of an edge; some may have to be replaced first."""
 
@@ -62,6 +64,7 @@ class NodeLoop(threading.Thread, ABC):
         """Grows when edges come or go: pollers made before are worth nothing."""
         self._account: dict[str, Any] | None = None
         self._finished = False
+        self._obeyed = 0.0
 
     def run(self) -> None:
         """The whole life of the node; whatever it raises is reported."""
@@ -114,7 +117,11 @@ class NodeLoop(threading.Thread, ABC):
         return False
 
     def obey(self, timeout_s: float) -> None:
-        """Take the supervisor's commands."""
+        """Take the supervisor's commands; without time to wait, now and then."""
+        now = time.monotonic()
+        if not timeout_s and now - self._obeyed < _OBEY_EVERY_S:
+            return
+        self._obeyed = now
         for command in self.reporter.take(timeout_s):
             if command["typ"] == "end":
                 self.ending = True
