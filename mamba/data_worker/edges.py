@@ -279,7 +279,7 @@ class Port:
 
     def _number_block(self, block: Block, slot: int) -> Block:
         self._number += 1
-        return block._replace(block=self._number, slot=slot, type=BlockType.POINTS)
+        return Block(block.arm, self._number, block.first, block.count, slot, BlockType.POINTS, block.time)
 
     def _offer(self, block: Block, payload: Payload | None, held: _Held) -> list[GivenUp]:
         takers = [edge for edge in self.edges if edge.plan.share.takes(block)]

@@ -43,6 +43,7 @@ import json
 import math
 import struct
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -89,9 +90,11 @@ class Block(NamedTuple):
         """Number of the last frame."""
         return self.first + self.count - 1
 
-    def pack(self) -> bytes:
-        """The descriptor."""
-        return _LAYOUT.pack(VERSION, self.type, self.slot, self.count, self.arm, self.block, self.first, self.time)
+    def pack(self, kind: BlockType | None = None) -> bytes:
+        """The descriptor; `kind`: with another type."""
+        return _LAYOUT.pack(
+            VERSION, kind or self.type, self.slot, self.count, self.arm, self.block, self.first, self.time
+        )
 
     @classmethod
     def unpack(cls, data: bytes) -> Block:
@@ -144,10 +147,18 @@ class DataFormat:
     token: str = field(default="", repr=False)
     version: int = VERSION
 
-    @property
+    @cached_property
     def frame_bytes(self) -> int:
         """Size of one frame."""
-        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+        return self._pixels * self._dtype.itemsize
+
+    @cached_property
+    def _pixels(self) -> int:
+        return math.prod(self.shape)
+
+    @cached_property
+    def _dtype(self) -> np.dtype[np.generic]:
+        return np.dtype(self.dtype)
 
     @property
     def slot_bytes(self) -> int:
@@ -185,5 +196,5 @@ class DataFormat:
 
     def view(self, buffer: memoryview | bytes, count: int) -> NDArray[np.generic]:
         """The first `count` frames in `buffer`, shape (count, *shape), without a copy."""
-        pixels = np.frombuffer(buffer, dtype=self.dtype, count=count * math.prod(self.shape))
+        pixels = np.frombuffer(buffer, dtype=self._dtype, count=count * self._pixels)
         return pixels.reshape(count, *self.shape)

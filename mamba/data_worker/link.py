@@ -278,7 +278,7 @@ class LinkReceiver:
     def release(self, *blocks: Block) -> None:
         """Give the blocks' slots back to the sender."""
         if blocks:
-            first, *others = [block._replace(type=BlockType.RELEASE).pack() for block in blocks]
+            first, *others = [block.pack(BlockType.RELEASE) for block in blocks]
             self._client.send([first, b"".join(others)] if others else [first])
 
     def close(self) -> None:

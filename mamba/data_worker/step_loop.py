@@ -198,7 +198,7 @@ class StepLoop(NodeLoop):
                     self._process_joined(self._joiner.look())
             if self.stopped:
                 return
-            self._put(self.node.end(), Block(0, 0, 0, 0, time=time.time()), [])
+            self._put(self.node.end(), 0, time.time(), [])
             self._make_safe()
         except StreamBroken as error:
             self.reporter.send("cut", why=error.what)
@@ -272,10 +272,10 @@ class StepLoop(NodeLoop):
         self.meter.busy_since = time.monotonic()
         result = self.node.process(Item(first, arrays, made))
         self.meter.busy_since = 0.0
-        self._put(result, Block(0, 0, first, 0, time=made), keys)
+        self._put(result, first, made, keys)
 
-    def _put(self, result: Result, block: Block, keys: list[tuple[Input, Taken]]) -> None:
-        for output, (first, rows) in number_rows(result, block.first).items():
+    def _put(self, result: Result, number: int, made: float, keys: list[tuple[Input, Taken]]) -> None:
+        for output, (first, rows) in number_rows(result, number).items():
             port = self.ports.get(output)
             self._check_rows(output, rows)
             if port is None or not len(rows):
@@ -287,7 +287,7 @@ class StepLoop(NodeLoop):
                     return
                 for _, taken in keys:
                     taken.uses += 1
-                self.tell_lost(port.put(block._replace(first=first + at, count=len(part)), part, keys))
+                self.tell_lost(port.put(Block(0, 0, first + at, len(part), time=made), part, keys))
 
     def _await_room(self, port: Port) -> bool:
         while not port.ready and not self.stopped:

@@ -94,6 +94,9 @@ class GroupRows:
         self._make_room(item.last + 1)
         rows = self._rows[item.first : item.last + 1]
         known = rows >= 0
+        if known.all():
+            self._put(item.source, rows, item.data)
+            return
         if known.any():
             self._put(item.source, rows[known], item.data[known])
         for first, end in _runs(~known):
@@ -101,7 +104,7 @@ class GroupRows:
 
     def _put(self, flow: str, rows: NDArray[np.int64], data: Rows) -> None:
         column = self._columns[flow]
-        cuts = np.flatnonzero(np.diff(rows) != 1) + 1
+        cuts = np.flatnonzero(np.diff(rows) != 1) + 1 if len(rows) > 1 else ()
         for first, end in zip([0, *cuts], [*cuts, len(rows)], strict=True):
             column.put(int(rows[first]), data[first:end])
 
