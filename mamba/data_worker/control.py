@@ -88,11 +88,11 @@ class Armed:
         self._console.start()
         self.graph, self.job = graph, replace(job, console=self._console.endpoint)
         try:
-            self._plan = plan_arm(graph, self.job, detectors, self._folder, places=places)
+            plan = plan_arm(graph, self.job, detectors, self._folder, places=places)
         except MambaError:
             self._remove_folder()
             raise
-        self._crew = Crew(_runner, self._plan)
+        self._crew = Crew(_runner, plan)
         actions = Actions(
             find_held=self._find_held,
             recover=self._recover,
@@ -105,7 +105,7 @@ class Armed:
             on_progress=self._publish,
             on_end=self._free_actors,
         )
-        self._supervisor = Supervisor(self._plan, actions)
+        self._supervisor = Supervisor(plan, actions)
 
     def start(self) -> None:
         """Prepare and start all nodes; returns when every edge stands.
@@ -139,7 +139,7 @@ class Armed:
     @property
     def groups(self) -> set[str]:
         """The groups that need an actor."""
-        return set(self._plan.orders)
+        return set(self._crew.plan.orders)
 
     @property
     def done(self) -> bool:
@@ -159,7 +159,7 @@ class Armed:
     @property
     def file(self) -> Path:
         """The raw file: of the first sink that keeps, where its template of a path puts it."""
-        return self._plan.files[self._plan.sinks[0]]
+        return self._crew.plan.files[self._crew.plan.sinks[0]]
 
     def progress(self) -> Progress:
         """Where it stands; costs nothing."""
@@ -214,12 +214,12 @@ class Armed:
         """
         with self._changing:
             self._generation += 1
-            change = plan_change(self._plan, graph, self._detectors, self._folder, generation=self._generation)
+            change = plan_change(self._crew.plan, graph, self._detectors, self._folder, generation=self._generation)
             groups = sorted({change.plan.groups[node] for node in change.added})
             self._crew.enlist(change.plan, groups)
-            gone = {self._plan.groups[node] for node in change.removed}
+            gone = {self._crew.plan.groups[node] for node in change.removed}
             self._supervisor.retire(change)
-            self._plan = self._crew.plan = change.plan
+            self._crew.plan = change.plan
             self.graph = graph
             self._supervisor.adopt(change)
             for edges in change.attach.values():

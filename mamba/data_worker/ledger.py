@@ -203,8 +203,9 @@ class Ledger:
         ]
         return "\n".join(lines)
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001  # IPython's signature
-        printer.text(self.describe())
+    def __repr__(self) -> str:
+        """What the prompt, windows and `mambactl run` show."""
+        return self.describe()
 
     def summarize(self) -> dict[str, Any]:
         """For a stop document: counts of all, of each node and of each edge, and the first missing ranges.
