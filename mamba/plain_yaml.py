@@ -16,7 +16,14 @@ class PlainLoader(yaml.SafeLoader):
 
 
 class PlainDumper(yaml.SafeDumper):
-    """Writes the text "1e-7" in quotes, so that it stays one."""
+    """Writes the text "1e-7" in quotes, so that it stays one, and line separators of Unicode as escapes."""
+
+
+def _write_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
+
+
+PlainDumper.add_representer(str, _write_text)
 
 
 for _class in (PlainLoader, PlainDumper):
@@ -41,6 +48,6 @@ def dump_plain(data: Any, *, flow: bool | None = False) -> str:
 
     Args:
         data: mappings, lists, texts, numbers, truth values and None.
-        flow: False: an item a line; None: the innermost lists and mappings in one line each.
+        flow: False: an item a line, as in a file; None: the innermost lists and mappings in one line each.
     """
     return yaml.dump(data, Dumper=PlainDumper, sort_keys=False, default_flow_style=flow, allow_unicode=True, width=100)

@@ -32,10 +32,11 @@ from pydantic_core import to_jsonable_python
 from mamba.config import find_line
 from mamba.data_worker.graph_checks import NAME, check_graph
 from mamba.data_worker.graph_problem import Location, Problem, explain
-from mamba.data_worker.graph_text import dump_text, read_text
+from mamba.data_worker.graph_text import read_text
 from mamba.data_worker.kinds import find_kind, list_kinds
 from mamba.data_worker.nodes import Flow, Node, name_writers
 from mamba.errors import GraphInvalid, find_nearest
+from mamba.plain_yaml import dump_plain
 
 Policy = Literal["wait", "drop", "latest"]
 
@@ -142,7 +143,7 @@ class Graph(_Model):
 
     def dump_yaml(self) -> str:
         """As YAML."""
-        return dump_text(self.dump())
+        return dump_plain(self.dump())
 
     def dump_json(self) -> str:
         """As JSON."""

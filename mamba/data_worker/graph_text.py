@@ -1,4 +1,4 @@
-"""Plain data as YAML or JSON text and back, so that every number, text and line is what was written."""
+"""Plain data from YAML or JSON text, with its lines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from mamba.errors import GraphInvalid
-from mamba.plain_yaml import PlainDumper, PlainLoader, load_plain
+from mamba.plain_yaml import PlainLoader, load_plain
 
 
 def read_text(text: str, label: str) -> tuple[Any, yaml.Node | None]:
@@ -31,8 +31,3 @@ def read_text(text: str, label: str) -> tuple[Any, yaml.Node | None]:
         where = f" line {mark.line + 1}" if mark else ""
         seen = getattr(error, "problem", None) or str(error)
         raise GraphInvalid(f"{label}{where}: is not YAML", seen=seen, remedy="mend that line") from None
-
-
-def dump_text(data: dict[str, Any]) -> str:
-    """As YAML that `read_text` reads back."""
-    return yaml.dump(data, Dumper=PlainDumper, sort_keys=False)
