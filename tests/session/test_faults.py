@@ -208,7 +208,7 @@ def test_a_profile_that_cannot_be_used(tiny: HostUnderTest) -> None:
 
 def test_the_end_leaves_nothing(tiny: HostUnderTest, pool: concurrent.futures.ThreadPoolExecutor) -> None:
     answers = [ask_in_background(pool, tiny.client, "import time; time.sleep(60)") for _ in range(2)]
-    wait_until(lambda: len(tiny.client.request("state")["waiting"]) == 1)
+    wait_until(lambda: (state := tiny.client.request("state"))["running"] and len(state["waiting"]) == 1)
     console = tiny.console_pid
     assert tiny.stop() == 0
     assert sorted(answer.result(timeout=2).err for answer in answers) == ["cancelled", "console-died"]
