@@ -193,7 +193,10 @@ def _encode_record(encoder: _Encoder, value: Any, depth: int) -> Any:
 
     def build() -> Any:
         encoded = {name: encoder.encode(item, depth + 1) for name, item in fields.items()}
-        return {"$type": "record", "class": type(value).__qualname__, "fields": encoded}
+        record = {"$type": "record", "class": type(value).__qualname__, "fields": encoded}
+        # a dataclass that says how it is shown is shown so at the other side too
+        params = getattr(value, "__dataclass_params__", None)
+        return record if params is None or params.repr else {**record, "text": _make_text(encoder, value)}
 
     if id(value) in encoder._path:
         return _as_repr(value, "<contains itself>")
@@ -244,15 +247,17 @@ def _encode_device(encoder: _Encoder, value: Any, depth: int) -> Any:
 
 
 def _encode_other(encoder: _Encoder, value: Any, depth: int) -> Any:
+    return _as_repr(value, _make_text(encoder, value))
+
+
+def _make_text(encoder: _Encoder, value: Any) -> str:
     try:
         text = repr(value)
     except Exception as error:  # noqa: BLE001  # a repr is somebody else's code; the value still gets its place
         text = f"<{type(value).__name__}: its repr raised {type(error).__name__}>"
     if len(text) > _MAX_REPR_CHARS:
         text = text[:_MAX_REPR_CHARS] + "…"
-    if not encoder.take(size=len(text)):
-        text = f"<{type(value).__name__}: too large to send>"
-    return _as_repr(value, text)
+    return text if encoder.take(size=len(text)) else f"<{type(value).__name__}: too large to send>"
 
 
 _Encode = Callable[[_Encoder, Any, int], Any]

@@ -15,7 +15,7 @@ object with a `$type`::
     {"$type": "series", "name": …, "values": …, "index": [name, values]}
     {"$type": "tuple", "items": […]}                     also "set", "frozenset"
     {"$type": "dict", "items": [[key, value], …]}        keys that are not text, or a key "$type"
-    {"$type": "record", "class": "…", "fields": {…}}     dataclasses and named tuples
+    {"$type": "record", "class": "…", "fields": {…}}     dataclasses and named tuples; "text": how it shows itself
     {"$type": "device", "expression": "M.energy"}        a device, by the expression that reaches it
     {"$type": "repr", "class": "…", "text": "…"}         anything else, for people to read
 """
@@ -49,16 +49,17 @@ class DeviceName:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Record:
-    """A dataclass or named tuple of the other side, as its fields."""
+    """A dataclass or named tuple of the other side, as its fields; `text` is its own word for itself, if it has one."""
 
     class_name: str
     fields: dict[str, Any]
+    text: str = dataclasses.field(default="", compare=False)
 
     def __hash__(self) -> int:
         return hash((self.class_name, tuple(self.fields)))
 
     def __repr__(self) -> str:
-        return f"{self.class_name}({', '.join(f'{k}={v!r}' for k, v in self.fields.items())})"
+        return self.text or f"{self.class_name}({', '.join(f'{k}={v!r}' for k, v in self.fields.items())})"
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -130,6 +131,11 @@ def _decode_timedelta(data: dict[str, Any]) -> datetime.timedelta:
     return datetime.timedelta(days, seconds, microseconds)
 
 
+def _decode_record(data: dict[str, Any]) -> Record:
+    fields = {name: decode(item) for name, item in data["fields"].items()}
+    return Record(data["class"], fields, str(data.get("text", "")))
+
+
 _DECODERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "float": _decode_float,
     "int": lambda data: int(data["hex"], 16),
@@ -147,7 +153,7 @@ _DECODERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "set": lambda data: set(map(decode, data["items"])),
     "frozenset": lambda data: frozenset(map(decode, data["items"])),
     "dict": lambda data: {decode(key): decode(item) for key, item in data["items"]},
-    "record": lambda data: Record(data["class"], {k: decode(v) for k, v in data["fields"].items()}),
+    "record": _decode_record,
     "device": lambda data: DeviceName(data["expression"]),
     "repr": lambda data: Repr(data["class"], data["text"]),
 }

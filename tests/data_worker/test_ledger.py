@@ -9,6 +9,7 @@ from IPython.lib.pretty import pretty
 
 from mamba.data_worker.ledger import Book, Ledger, MissingRange, RangeSet
 from mamba.errors import DataError
+from mamba.wire.values import decode, encode
 
 
 @given(st.lists(st.integers(0, 60), max_size=40), st.integers(1, 9))
@@ -125,6 +126,7 @@ def test_at_the_prompt_a_complete_ledger_is_a_line_and_its_file() -> None:
         "600 of 600 frames written, 0 missing; 12.0 s, 50 frames/s",
         "  file:     /data/camera_00001.h5",
     ]
+    assert repr(decode(encode(ledger))) == show_at_prompt(ledger), "windows and mambactl run show it alike"
 
 
 def test_at_the_prompt_a_ledger_names_what_is_missing_and_why() -> None:

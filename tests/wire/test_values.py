@@ -125,6 +125,14 @@ class Edge:
     curve: Any
 
 
+@dataclass(repr=False)
+class Account:
+    written: int
+
+    def __repr__(self) -> str:
+        return f"{self.written} frames written"
+
+
 Point = namedtuple("Point", "x y")
 
 
@@ -161,6 +169,9 @@ def test_a_structured_array_is_shown() -> None:
 
 def test_records_paths_and_enums() -> None:
     assert travel(Edge(8980.5, (1,))) == Record("Edge", {"e0_ev": 8980.5, "curve": (1,)})
+    assert repr(travel(Edge(1.0, 2))) == "Edge(e0_ev=1.0, curve=2)"
+    assert travel(Account(3)) == Record("Account", {"written": 3})
+    assert repr(travel(Account(3))) == "3 frames written"
     assert travel(Point(1, 2)) == Record("Point", {"x": 1, "y": 2})
     assert travel(Path("/data/x.nxs")) == Path("/data/x.nxs")
     assert travel(Colour.RED) == "red"
