@@ -21,7 +21,7 @@ from ophyd import Component, Kind
 
 from mamba.devices.base import Documents, TangoDevice
 from mamba.devices.camera_documents import describe_counts, find_next_file, name_frames, read_counts
-from mamba.devices.camera_graph import GraphUser
+from mamba.devices.camera_graph import BUSY_STATES, GraphUser
 from mamba.devices.names import key_of
 from mamba.devices.signal import TangoSignal
 from mamba.devices.waiting import Status, run_for_status
@@ -107,7 +107,7 @@ class Camera(GraphUser, TangoDevice):
         """End what a former run may have left armed."""
         self._cancelled = True
         self._abort("left over by a former run")
-        if self.state in ("STANDBY", "RUNNING"):
+        if self.state in BUSY_STATES:
             self.link.call("Abort")
         self.ledger, self._collected = None, False
         return [self]
@@ -306,6 +306,8 @@ class Camera(GraphUser, TangoDevice):
             self._end(armed, error.what)
             raise
         self._armed, self.ledger = None, ledger
+        for each in (self, *self._lent):
+            each.await_rest()
         self._lent.clear()
         armed.close()
         self._check(ledger)
@@ -333,7 +335,7 @@ class Camera(GraphUser, TangoDevice):
                 fraction=1.0 - progress.written / self._asked, time_elapsed=now - began, time_remaining=None,
             )  # fmt: skip
             self._refuse_fault(state, f"take {self._asked} frames")
-            if state not in ("RUNNING", "STANDBY") or armed.done:
+            if state not in BUSY_STATES or armed.done:
                 return
             seen = (int(camera["FramesProduced"].value), int(camera["FramesSent"].value), int(progress.written))
             if seen != before:

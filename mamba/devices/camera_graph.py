@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mamba.devices.link import TangoLink
+from mamba.devices.waiting import wait_until
 from mamba.errors import DeviceFault, GraphInvalid, MambaError
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from mamba.data_worker.nodes import Flow
 
 log = logging.getLogger(__name__)
+
+BUSY_STATES = ("STANDBY", "RUNNING")
+"""Of a camera that is armed, or takes frames."""
+_REST_S = 5.0
 
 Version = tuple[int, int]
 """When a file was written, and its size."""
@@ -76,7 +81,7 @@ class GraphUser:
         from mamba.data_worker.control import Detector
 
         state = str(self.link.read("State")["State"].value)
-        if state in ("STANDBY", "RUNNING"):
+        if state in BUSY_STATES:
             raise DeviceFault(f"{self.name}: cannot be armed with another", seen=state, remedy="end what it does first")
         self.link.write("FramesRequested", frames)
         self.link.call("Arm")
@@ -89,6 +94,23 @@ class GraphUser:
             self.link.call("Abort")
         except MambaError as error:
             log.warning("%s: abort: %s", self.name, error.what)
+
+    def await_rest(self) -> None:
+        """Wait until it says that it is through, once its frames are in the file: until then it refuses the next arm.
+
+        One that goes on, or cannot be asked, is aborted; the frames are safe, so that is only logged.
+        """
+        try:
+            wait_until(
+                self.link,
+                lambda readings: str(readings["State"].value) not in BUSY_STATES,
+                attributes=("State",),
+                timeout_s=_REST_S,
+                doing="come to rest",
+            )
+        except MambaError as error:
+            log.warning("%s: %s, aborted", self.name, error.what)
+            self.abort_frames()
 
     def describe_frames(self) -> Flow:
         """The flow of its frames, as it is set now.

@@ -53,6 +53,27 @@ def test_every_frame_is_in_the_file(camera):
     assert set(camera.read()) == set(camera.describe())
 
 
+def test_a_camera_whose_frames_are_in_the_file_is_waited_for_until_it_takes_the_next_arm(camera):
+    usual = camera.overflow_policy.get()
+    camera.overflow_policy.put("drop")  # nobody reads
+    camera.prepare({"frames": 50, "period_s": 0.01}).wait(10)
+    camera.link.call("Arm")
+    camera.link.call("Start")
+    camera.await_rest()
+    assert camera.state == "ON"
+    assert camera.link.read("FramesProduced")["FramesProduced"].value == 50
+    camera.link.call("Arm")  # is taken
+    camera.link.call("Abort")
+    camera.overflow_policy.put(usual)
+
+
+def test_a_camera_that_never_comes_to_rest_is_aborted(camera, caplog):
+    camera.link.call("Arm")
+    camera.await_rest()
+    assert camera.state == "ON"
+    assert "D.camera: did not come to rest in 5 s, aborted" in caplog.text.replace(camera.link.name, "D.camera")
+
+
 def test_progress_is_reported(camera):
     camera.prepare({"frames": 60, "period_s": 0.02}).wait(10)
     camera.kickoff().wait(40)
