@@ -13,6 +13,7 @@ from typing import Any
 
 from mamba.data_worker.carriers import Pollable, connect, serve
 from mamba.data_worker.frame import DESCRIPTOR_BYTES, Block, BlockType, DataFormat, End
+from mamba.data_worker.pace import Pace
 from mamba.data_worker.zmtp import Payload, await_readable
 from mamba.errors import StreamBroken
 
@@ -170,6 +171,9 @@ class LinkReceiver:
 
     Raises:
         StreamBroken: no connection or no answer in time.
+
+    Attributes:
+        pace: how to wait, for who calls `receive` without time.
     """
 
     def __init__(self, endpoint: str, *, token: str, form: DataFormat | None = None, timeout_s: float = 5.0) -> None:
@@ -181,6 +185,7 @@ class LinkReceiver:
         self._client.send([Block(0, 0, 0, 0, type=BlockType.HELLO).pack(), token.encode()])
         try:
             self.format = form or self._await_format(deadline)
+            self.pace = Pace(self.format.slots)
             self._joined = True  # not before: who got no answer in time comes again, and must not say that it leaves
         except StreamBroken:
             self.close()
@@ -214,7 +219,8 @@ class LinkReceiver:
         """
         block, deadline = self._take(get_buffer), time.monotonic() + timeout_s
         while block is None and (left := deadline - time.monotonic()) > 0 and not self._client.lost:
-            await_readable(self._client.socket, left)
+            if not self.pace.rest():
+                await_readable(self._client.socket, left)
             block = self._take(get_buffer)
         if block is None:
             if self._client.lost and not self.ended:
@@ -228,7 +234,10 @@ class LinkReceiver:
         if block.type is BlockType.END:
             self.ended = True
             return End(block.arm, block.first)
-        return block if block.type in _DATA else None
+        if block.type not in _DATA:
+            return None
+        self.pace.note()
+        return block
 
     def _take(self, get_buffer: GetBuffer | None) -> Block | None:
         """The next message when all of it is here; its second part is in `_room`."""

@@ -105,7 +105,9 @@ class StreamLoop(SourceLoop):
         if self._wired != self.wiring:
             self._pollers = {True: self.make_poller(*self._receiver.link.pollables), False: self.make_poller()}
             self._wired = self.wiring
-        self._pollers[self.ready].poll(round(POLL_S * 1000))
+        ready = self.ready
+        if not (ready and self._receiver.link.pace.rest()):
+            self._pollers[ready].poll(round(POLL_S * 1000))
         self.obey(0)
         self.tend()
         return self._forward_all()

@@ -160,6 +160,8 @@ class StepLoop(NodeLoop):
         self._keeps = isinstance(node, Sink) and node.keeps
         self._unsafe: list[tuple[Input, Taken]] = []
         self._flushed = self._came = time.monotonic()
+        self._took = False
+        """The last round found something; at speed there is mostly more."""
         self._watched: tuple[int, tuple[InEdge, ...]] = (0, ())
         self._poller = self.make_poller()
 
@@ -221,12 +223,15 @@ class StepLoop(NodeLoop):
         if self._watched != (self.wiring, there):
             pollables = [each for edge in there for each in edge.link.pollables]
             self._watched, self._poller = (self.wiring, there), self.make_poller(*pollables)
+        paces = [edge.link.pace for edge in there]
+        if (self._took and any(pace.quick for pace in paces)) or any(pace.rest() for pace in paces):
+            return
         pressed = bool(self._unsafe) or len(there) < len(edges)
         self._poller.poll(round((_IDLE_S if pressed else POLL_S) * 1000))
 
     def _take_round(self) -> End | None:
         """One block of each input: none can starve another."""
-        end = None
+        end, self._took = None, False
         for name in self._open:
             if not self.ready:
                 break
@@ -237,6 +242,7 @@ class StepLoop(NodeLoop):
                 if self._joiner is not None:
                     self._process_joined(self._joiner.end(name))
             elif item is not None:
+                self._took = True
                 self._take(name, each, item)
         return end
 
