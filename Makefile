@@ -91,7 +91,7 @@ check: install-tests
 # Tests that measure time come last, one at a time.
 test: check
 	@failed=0; \
-	$(PY) -m pytest -q -m "not soak and not alone" -n 3 --dist loadfile --max-worker-restart 0 || failed=1; \
+	$(PY) -m pytest -q -m "not soak and not alone" -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 || failed=1; \
 	$(PY) -m pytest -q -m "alone and not soak" $$(grep -rl --include='test_*.py' mark.alone tests) || failed=1; \
 	exit $$failed
 

@@ -7,6 +7,7 @@ import logging
 import signal
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -19,10 +20,20 @@ settings.register_profile("mamba", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("mamba")
 
 
+_TESTS = Path(__file__).parent
+_ORDER = {"system": 0, **dict.fromkeys(("alignment", "cli", "experiments", "scans", "unit", "wire"), 2)}
+
+
 def pytest_configure() -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # begun with `&`: what the tests start would inherit it
         signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.disable()  # what is collected stays: looking for garbage in it takes a fifth of the time, in each process
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first and short ones last, in whatever order else: no process of several is left alone at the end."""
+    items.sort(key=lambda item: _ORDER.get(item.path.relative_to(_TESTS).parts[0], 1))
 
 
 def pytest_collection_finish() -> None:
