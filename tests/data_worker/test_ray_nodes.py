@@ -25,7 +25,7 @@ def nodes(ray_once: None) -> Iterator[list[str]]:
 def test_every_frame_arrives_over_tcp_also_after_deaths(start: Start, nodes: list[str], transport: str) -> None:
     places = dict(zip(GROUPS, nodes, strict=True))
     _, armed = start(make_three_actors(), frames=1500, shape=SHAPE, period_s=0.004, places=places, transport=transport)
-    ends = [edge for order in armed._plan.orders.values() for node in order["nodes"] for edge in node["ins"]]
+    ends = [edge for order in armed._crew.plan.orders.values() for node in order["nodes"] for edge in node["ins"]]
     # twice → once is inside one actor
     assert {edge["origin"] for edge in ends if edge["endpoint"].startswith("unix:")} == {"twice"}
     killer = Killer(armed)
