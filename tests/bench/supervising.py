@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +51,8 @@ def make_plan(folder: Path) -> ArmPlan:
 def supervising(plan: ArmPlan) -> Iterator[Supervisor]:
     """One that never runs, but is turned by hand; all groups have told a meter."""
     nobody: Any = None
-    supervisor = Supervisor(
-        plan, Actions(nobody, nobody, nobody, nobody, nobody, nobody, nobody, lambda _: None, lambda _: None)
-    )
+    unused = {field.name: nobody for field in fields(Actions)}
+    supervisor = Supervisor(plan, Actions(**{**unused, "on_progress": lambda _: None, "on_end": lambda _: None}))
     meter = {"rows": 9, "bytes": 9, "dropped": 0, "queued": 1, "credits": 1, "last": 8, "last_time": 1.0, "busy_s": 0.0}
     for group in plan.orders:
         edges = {name: {f"{name} → {name}": {"sent": 1, "dropped": 0}} for name in plan.nodes_of(group)}

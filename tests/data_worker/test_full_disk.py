@@ -13,7 +13,6 @@ import pytest
 
 from mamba.data_worker.ledger import RangeSet
 from mamba.data_worker.nodes import Job
-from mamba.data_worker.sinks import commits
 from mamba.data_worker.sinks.hdf5 import Hdf5Parameters, Hdf5Sink
 from mamba.data_worker.sinks.recovery import recover_file
 from mamba.data_worker.sinks.verification import verify_file
@@ -43,8 +42,8 @@ def _room(left: int) -> Iterator[None]:
         fallocate(file, at, size)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(commits.os, "pwrite", write)
-        patch.setattr(commits.os, "posix_fallocate", reserve)
+        patch.setattr(os, "pwrite", write)
+        patch.setattr(os, "posix_fallocate", reserve)
         yield
 
 

@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 
 from mamba.data_worker.nodes import Job
-from mamba.data_worker.sinks import commits
 from mamba.data_worker.sinks.hdf5 import Hdf5Parameters, Hdf5Sink
 from mamba.data_worker.sinks.recovery import recover_file
 from mamba.data_worker.sinks.verification import verify_file
@@ -39,7 +38,7 @@ def _record(log: list[Operation]) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         for name in real:
-            patch.setattr(commits.os, name, lambda file, *rest, name=name: note(name, file, *rest))
+            patch.setattr(os, name, lambda file, *rest, name=name: note(name, file, *rest))
         yield
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from mamba.data_worker.ring import SHARED, Ring, sweep_rings
+from mamba.data_worker.ring import Ring
 from mamba.errors import DataError, StreamBroken
+from mamba.orphans import SHARED, sweep_rings
 
 
 def test_what_one_writes_the_other_reads_without_a_copy() -> None:

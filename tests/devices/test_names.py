@@ -106,7 +106,7 @@ def test_figure_4_runs_on_an_unmodified_engine(run):
     for _, device in iter_devices(M, "M") + iter_devices(D, "D"):
         record_without_dots(device)
 
-    documents = run(scan([D.ad], M.m1, 0, 1, 3))
+    documents = run(scan([D.ad], M.m1, 0, 1, 3))  # type: ignore[attr-defined]
 
     start, descriptor = documents[0][1], documents[1][1]
     assert (start["motors"], start["detectors"]) == (("M.m1",), ["D.ad"])

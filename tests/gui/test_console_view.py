@@ -48,7 +48,7 @@ def test_output_is_shown_as_it_comes_and_nothing_can_be_typed(operator: Operator
     wait_text(operator, "In [1]: 1 / 0\nZeroDivisionError: division by zero")
     assert format_at(operator, "ZeroDivisionError").foreground().color().name() == BAD
     before = text(operator)
-    QtTest.QTest.keyClicks(operator.window.console.edit, "exit()")
+    QtTest.QTest.keyClicks(operator.window.console.edit, "exit()")  # type: ignore[call-arg]
     assert text(operator) == before
     host.print("\x1b[1A\x1b[2KNameError")
     wait_text(operator, "In [1]: 1 / 0\nNameError")

@@ -91,7 +91,7 @@ def type_into(dialog: NodeParameters, name: str, text: str) -> ParameterEditor:
     QtTest.QTest.mouseClick(found.input if is_line else found.input.viewport(), QtCore.Qt.LeftButton)
     QtTest.QTest.keyClick(found.input, QtCore.Qt.Key_A, QtCore.Qt.ControlModifier)
     QtTest.QTest.keyClick(found.input, QtCore.Qt.Key_Delete)
-    QtTest.QTest.keyClicks(found.input, text)
+    QtTest.QTest.keyClicks(found.input, text)  # type: ignore[call-arg]
     return found
 
 
@@ -165,7 +165,7 @@ def test_enter_in_a_field_sends_nothing_and_ctrl_enter_sends_the_command(shown: 
 
 
 def test_what_is_on_its_way_is_not_sent_twice(shown: Operator, host: PracticeHost) -> None:
-    QtTest.QTest.keyClicks(shown.window.history.entry, "wait")  # a command that never ends
+    QtTest.QTest.keyClicks(shown.window.history.entry, "wait")  # type: ignore[call-arg]  # a command that never ends
     QtTest.QTest.mouseClick(shown.window.history.run, QtCore.Qt.LeftButton)
     dialog = open_node(shown, "screen")
     type_into(dialog, "rate", "3")

@@ -151,7 +151,7 @@ def test_what_is_written_into_the_preview_is_what_runs(operator: Operator, host:
     preview = operator.window.builder.preview
     operator.fill_scan(start="8.9", stop="9.1", points=3, plan="scan", detectors=["D.i0"], motor="M.energy")
     preview.edit.selectAll()
-    QtTest.QTest.keyClicks(preview.edit, "6 * 7 # by hand")
+    QtTest.QTest.keyClicks(preview.edit, "6 * 7 # by hand")  # type: ignore[call-arg]
     assert preview.note.text() == "changed by hand"
     QtTest.QTest.mouseClick(preview.copy, QtCore.Qt.LeftButton)
     assert QtWidgets.QApplication.clipboard().text() == "6 * 7 # by hand"

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import psutil
 
-from mamba.data_worker.ring import PREFIX, SHARED
+from mamba.orphans import RING_PREFIX, SHARED
 
 
 def list_orphaned_memory() -> set[Path]:
     """Segments (mamba-PID-…) of processes that do not run; those of others who work here meanwhile are not meant."""
-    return {file for file in SHARED.glob(f"{PREFIX}*") if not psutil.pid_exists(int(file.name.split("-")[1]))}
+    return {file for file in SHARED.glob(f"{RING_PREFIX}*") if not psutil.pid_exists(int(file.name.split("-")[1]))}
 
 
 def await_no_more(before: set[Path], timeout_s: float = 30.0) -> None:

@@ -1,8 +1,10 @@
+import fcntl
 import os
 import select
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -28,7 +30,7 @@ signal.pause()
 def nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Others on this machine have folders of Ray of their own."""
     monkeypatch.setattr(orphans, "RAY_PARENT", tmp_path / "none")
-    monkeypatch.setattr(orphans.tempfile, "gettempdir", lambda: str(tmp_path / "none"))
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path / "none"))
 
 
 @pytest.mark.usefixtures("nothing_else")
@@ -67,7 +69,7 @@ def test_an_owner_that_is_removing_its_folder_is_not_ended(
     with subprocess.Popen([sys.executable, "-c", OWNER, tmp_path], stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
         path, *pids = owner.stdout.readline().split()
-        step, module = {"opened": ("open", orphans.os), "locked": ("flock", orphans.fcntl)}[moment]
+        step, module = {"opened": ("open", os), "locked": ("flock", fcntl)}[moment]
         known = getattr(module, step)
 
         def remove_first(*arguments: object) -> object:

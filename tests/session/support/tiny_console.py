@@ -95,9 +95,13 @@ class Link:
 def execute(text: str, namespace: dict[str, Any]) -> dict[str, Any]:
     try:
         tree = ast.parse(text)
-        last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+        last = tree.body[-1] if tree.body else None
+        if isinstance(last, ast.Expr):
+            tree.body.pop()
         exec(compile(tree, "<cell>", "exec"), namespace)
-        value = None if last is None else eval(compile(ast.Expression(last.value), "<cell>", "eval"), namespace)
+        value = None
+        if isinstance(last, ast.Expr):
+            value = eval(compile(ast.Expression(last.value), "<cell>", "eval"), namespace)
     except BaseException as error:  # noqa: BLE001  # SystemExit in a cell ends the cell, as in IPython
         return {"err": "exc", "desc": f"{type(error).__name__}: {error}"}
     return {"err": "", "ret": value}
