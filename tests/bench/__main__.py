@@ -12,6 +12,7 @@ import importlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -39,10 +40,17 @@ FIELDS = ("name", "value", "unit", "reference", "ratio", "samples", "bar", "cpu_
 
 
 def main(names: list[str]) -> None:
-    results = []
-    for name in dict.fromkeys(_find_part(name) for name in names or PARTS):
-        print(f"bench: {name}, a minute at the most …", file=sys.stderr, flush=True)
-        results += importlib.import_module(f"tests.bench.{name}").measure()
+    parts = dict.fromkeys(_find_part(name) for name in names or PARTS)
+    results: list[dict[str, Any]] = []
+    try:
+        for name in parts:
+            print(f"bench: {name}, a minute at the most …", file=sys.stderr, flush=True)
+            results += importlib.import_module(f"tests.bench.{name}").measure()
+    finally:  # a part that fails does not take the figures of the others along
+        _show_all(results)
+
+
+def _show_all(results: list[dict[str, Any]]) -> None:
     folder = Path("bench-output")
     folder.mkdir(exist_ok=True)
     (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
