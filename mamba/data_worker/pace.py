@@ -19,12 +19,13 @@ class Pace:
         slots: how many blocks may be under way.
 
     Attributes:
+        slots: the same.
         quick: the last wait was a rest.
     """
 
     def __init__(self, slots: int) -> None:
-        self.quick = False
-        self._slots, self._came, self._waited_at = slots, 0, 0.0
+        self.slots, self.quick = slots, False
+        self._came, self._waited_at = 0, 0.0
 
     def note(self) -> None:
         """A block came."""
@@ -38,7 +39,7 @@ class Pace:
         now = time.monotonic()
         came, since_s = self._came, now - self._waited_at
         self._came, self._waited_at = 0, now
-        self.quick = 4 * REST_S * came <= self._slots * since_s and since_s < came * REST_S
+        self.quick = 4 * REST_S * came <= self.slots * since_s and since_s < came * REST_S
         if self.quick:
             time.sleep(REST_S)
         return self.quick

@@ -20,6 +20,7 @@ from mamba.data_worker.ledger import RangeSet
 from mamba.data_worker.link import RESUME_WITHIN_S
 from mamba.data_worker.loops import CONNECT_S, POLL_S, NodeLoop
 from mamba.data_worker.nodes import ACKNOWLEDGE_EVERY_S, Flow, Item, Node, Result, Rows, Sink, number_rows
+from mamba.data_worker.pace import Pace
 from mamba.data_worker.reports import Reporter
 from mamba.data_worker.time_joining import TimeJoiner
 from mamba.errors import NodeFailed, StreamBroken
@@ -56,6 +57,8 @@ class Input:
     def connect(self, timeout_s: float = CONNECT_S) -> None:
         """Connect to the origin."""
         self.edge = InEdge.connect(self.plan.endpoint, token=self.plan.token, timeout_s=timeout_s)
+        # where more is dropped, it does not rest until then
+        self.edge.link.pace = Pace(self.plan.limit(self.edge.format.slots))
 
     def connect_or_wait(self) -> None:
         """Connect to the origin; one that is not there may have died too, and `receive` goes on looking for it."""

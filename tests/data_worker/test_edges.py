@@ -10,6 +10,8 @@ from mamba.data_worker.edges import EdgePlan, InEdge, OutEdge
 from mamba.data_worker.frame import Block, DataFormat, End
 from mamba.data_worker.graph import Policy
 from mamba.data_worker.ring import Ring
+from mamba.data_worker.step_loop import Input
+from tests.support.threads import run_beside
 
 SLOTS = 8
 
@@ -25,11 +27,15 @@ def connect(folder: Path, ring: Ring, policy: Policy) -> tuple[OutEdge, InEdge]:
     plan = EdgePlan("camera", "out", "file", "camera", policy, f"unix://{folder}/e", "token", SLOTS)
     out = OutEdge(plan, DataFormat((32, 64), "uint16", "ring", 1, SLOTS, ring.name))
     inward = InEdge(f"unix://{folder}/e", DataFormat((32, 64), "uint16", "ring", 1, SLOTS, ring.name, "token").dump())
+    collect_until_connected(out)
+    return out, inward
+
+
+def collect_until_connected(out: OutEdge) -> None:
     deadline = time.monotonic() + 3
     while not out.link.connected:
         out.collect()
         assert time.monotonic() < deadline
-    return out, inward
 
 
 def take(inward: InEdge) -> Block | End:
@@ -101,4 +107,19 @@ def test_wait_is_ready_as_long_as_there_is_a_slot(tmp_path: Path, ring: Ring) ->
         out.collect()
         assert time.monotonic() < deadline
     assert out.finished
+    out.close()
+
+
+@pytest.mark.parametrize(("policy", "slots"), [("wait", SLOTS), ("drop", 2), ("latest", 1)])
+def test_a_reader_does_not_rest_until_blocks_are_dropped(
+    tmp_path: Path, ring: Ring, policy: Policy, slots: int
+) -> None:
+    plan = EdgePlan("camera", "out", "sums", "camera", policy, f"unix://{tmp_path}/e", "token", SLOTS)
+    out = OutEdge(plan, DataFormat((32, 64), "uint16", "ring", 1, SLOTS, ring.name))
+    reader = Input(plan)
+    with run_beside(lambda: collect_until_connected(out)):
+        reader.connect(timeout_s=3)
+    assert reader.edge is not None
+    assert reader.edge.link.pace.slots == slots
+    reader.close()
     out.close()
