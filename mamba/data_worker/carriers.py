@@ -144,23 +144,25 @@ class _Packets:
 
     def send(self, parts: list[Payload]) -> bool:
         """False: the other side is gone."""
-        self._waiting.append(parts)
-        self.flush()
+        if self._waiting or not self._send_now(parts):
+            self._waiting.append(parts)
         return not self._gone
 
     def flush(self) -> bool:
         """Send what waits; whether something still does."""
-        while self._waiting:
-            try:
-                self.socket.sendmsg(self._waiting[0])
-            except BlockingIOError:
-                return True
-            except (BrokenPipeError, ConnectionResetError):
-                self._waiting.clear()
-                self._gone = True
-            else:
-                self._waiting.popleft()
-        return False
+        while self._waiting and self._send_now(self._waiting[0]):
+            self._waiting.popleft()
+        return bool(self._waiting)
+
+    def _send_now(self, parts: list[Payload]) -> bool:
+        """False: it has to wait; to whom is gone nothing has to be sent."""
+        try:
+            self.socket.sendmsg(parts)
+        except BlockingIOError:
+            return False
+        except (BrokenPipeError, ConnectionResetError):
+            self._gone = True
+        return True
 
     def receive(self, buffer: bytearray) -> int:
         """The next packet into `buffer`: its size; 0: there is none now. Sets `ended` when none will come any more."""

@@ -212,6 +212,7 @@ class Port:
         self.form, self._ring, self._slots = form, ring, ring or forwards
         self.edges = [OutEdge(plan, form) for plan in plans]
         self._forwards = form.transport == "ring" and ring is None
+        self._views: list[Rows] = [] if ring is None else form.view_slots(ring)
         self._free = deque(range(form.slots))
         self._held: dict[int, _Held] = {}
         self._through: list[Any] = []
@@ -254,7 +255,7 @@ class Port:
         if self._ring is None:
             payload = np.ascontiguousarray(rows, dtype=self.form.dtype).tobytes()
         else:
-            np.copyto(self._view(slot)[: block.count], rows, casting="same_kind")
+            np.copyto(self._views[slot][: block.count], rows, casting="same_kind")
         return self._offer(self._number_block(block, slot), payload, _Held(key, slot))
 
     def reserve(self) -> tuple[int, Rows]:
@@ -262,7 +263,7 @@ class Port:
         slot = self._free.popleft()
         if self._ring is None:
             return slot, np.empty((self.form.block_frames, *self.form.shape), self.form.dtype)
-        return slot, self._view(slot)
+        return slot, self._views[slot]
 
     def give_back(self, slot: int) -> None:
         """Nothing came for it."""
@@ -272,10 +273,6 @@ class Port:
         """Hand over a reserved slot that holds `rows`."""
         payload = rows[: block.count].tobytes() if self._ring is None else None
         return self._offer(self._number_block(block, slot), payload, _Held(None, slot))
-
-    def _view(self, slot: int) -> Rows:
-        assert self._ring is not None
-        return self.form.view(self._ring.slot(slot), self.form.block_frames)
 
     def _number_block(self, block: Block, slot: int) -> Block:
         self._number += 1
@@ -342,5 +339,6 @@ class Port:
         """Close the edges and free the ring; idempotent."""
         for edge in self.edges:
             edge.close()
+        self._views = []
         if self._ring is not None:
             self._ring.close()

@@ -44,12 +44,15 @@ import math
 import struct
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mamba.errors import StreamBroken
+
+if TYPE_CHECKING:
+    from mamba.data_worker.ring import Ring
 
 VERSION = 1
 _LAYOUT = struct.Struct("<BBHIqQQd")
@@ -193,6 +196,10 @@ class DataFormat:
                 remedy=f"both sides must speak version {VERSION}",
             )
         return form
+
+    def view_slots(self, ring: Ring) -> list[NDArray[np.generic]]:
+        """Each slot of a ring as frames, shape (block_frames, *shape), without a copy."""
+        return [self.view(ring.slot(number), self.block_frames) for number in range(self.slots)]
 
     def view(self, buffer: memoryview | bytes, count: int) -> NDArray[np.generic]:
         """The first `count` frames in `buffer`, shape (count, *shape), without a copy."""
