@@ -63,6 +63,7 @@ def await_block(sender: FrameSender) -> None:
     assert sender.reserve(3.0) is not None
 
 
+@pytest.mark.alone
 @TRANSPORTS
 def test_back_pressure_is_a_slot_that_does_not_come(transport: str) -> None:
     sender = make_sender(transport)

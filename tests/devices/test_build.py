@@ -30,6 +30,7 @@ def with_device(group, key, **config):
     return profile.model_copy(update={"devices": devices})
 
 
+@pytest.mark.alone
 def test_the_built_in_profile_makes_its_devices_without_any_server(tmp_path):
     began = time.monotonic()
     M, D = build_devices(load_profile(BUILT_IN_PROFILE))

@@ -58,6 +58,7 @@ def test_a_console_that_dies_is_told_to_all_who_wait(
     assert tiny.client.command("1 + 1", timeout_s=10) == 2
 
 
+@pytest.mark.alone
 def test_a_child_of_the_console_that_keeps_the_terminal_open_hides_no_death(tiny: HostUnderTest) -> None:
     held = tiny.client.command("import subprocess; subprocess.Popen(['sleep', '20'], start_new_session=True).pid")
     os.kill(tiny.console_pid, signal.SIGKILL)

@@ -33,6 +33,7 @@ def read_until(follower: Follower, kind: type[Any], *, timeout_s: float = 5.0, *
             return items
 
 
+@pytest.mark.alone
 def test_a_late_joiner_is_complete_within_a_second(tiny: HostUnderTest) -> None:
     done = [tiny.client.command(f"{n} + 1") for n in range(3)]
     assert done == [1, 2, 3]

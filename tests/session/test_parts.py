@@ -35,6 +35,7 @@ def test_timers_come_in_order_and_a_cancelled_one_never() -> None:
     assert seen == [1, 2]
 
 
+@pytest.mark.alone
 def test_a_jump_of_the_clock_moves_no_timer(monkeypatch: pytest.MonkeyPatch) -> None:
     loop = Loop()
     loop.call_later(0.02, loop.stop)

@@ -77,6 +77,7 @@ def test_a_late_answer_is_a_timeout_and_others_go_on(server: ServerUnderTest) ->
     run(server.endpoint, steps)
 
 
+@pytest.mark.alone
 def test_a_host_that_ends_is_noticed_and_the_next_request_finds_the_next(server: ServerUnderTest) -> None:
     async def steps(client: AsyncClient) -> None:
         waiting = [asyncio.create_task(client.ask("never", timeout_s=None)) for _ in range(20)]

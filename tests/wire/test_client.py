@@ -91,6 +91,7 @@ def test_a_late_answer_is_a_timeout_and_the_next_request_works(client: Client) -
     assert client.request("ping") == "pong"
 
 
+@pytest.mark.alone
 def test_a_host_that_ends_is_noticed_by_who_waits(server: ServerUnderTest, client: Client) -> None:
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(client.ask, "never", timeout_s=None)
