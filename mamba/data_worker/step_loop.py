@@ -57,7 +57,7 @@ class Input:
     def connect(self, timeout_s: float = CONNECT_S) -> None:
         """Connect to the origin."""
         self.edge = InEdge.connect(self.plan.endpoint, token=self.plan.token, timeout_s=timeout_s)
-        # where more is dropped, it does not rest until then
+        # a branch that drops may hold few blocks: no rest until something is dropped
         self.edge.link.pace = Pace(self.plan.limit(self.edge.format.slots))
 
     def connect_or_wait(self) -> None:
