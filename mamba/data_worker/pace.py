@@ -19,7 +19,7 @@ class Pace:
         slots: how many blocks may be under way.
 
     Attributes:
-        slots: the same.
+        slots: that; a reader that may hold fewer says so.
         quick: the last wait was a rest.
     """
 

@@ -20,7 +20,6 @@ from mamba.data_worker.ledger import RangeSet
 from mamba.data_worker.link import RESUME_WITHIN_S
 from mamba.data_worker.loops import CONNECT_S, POLL_S, NodeLoop
 from mamba.data_worker.nodes import ACKNOWLEDGE_EVERY_S, Flow, Item, Node, Result, Rows, Sink, number_rows
-from mamba.data_worker.pace import Pace
 from mamba.data_worker.reports import Reporter
 from mamba.data_worker.time_joining import TimeJoiner
 from mamba.errors import NodeFailed, StreamBroken
@@ -57,8 +56,7 @@ class Input:
     def connect(self, timeout_s: float = CONNECT_S) -> None:
         """Connect to the origin."""
         self.edge = InEdge.connect(self.plan.endpoint, token=self.plan.token, timeout_s=timeout_s)
-        # a branch that drops may hold few blocks: no rest until something is dropped
-        self.edge.link.pace = Pace(self.plan.limit(self.edge.format.slots))
+        self.edge.link.pace.slots = self.plan.limit(self.edge.format.slots)  # more would be dropped while it rests
 
     def connect_or_wait(self) -> None:
         """Connect to the origin; one that is not there may have died too, and `receive` goes on looking for it."""
@@ -221,13 +219,14 @@ class StepLoop(NodeLoop):
         self._flush_in_time()
 
     def _wait(self) -> None:
+        if self._took and any(each.edge is not None and each.edge.link.pace.quick for each in self._inputs.values()):
+            return
         edges = [each.edge for each in self._inputs.values() if not each.ended] if self.ready else []
         there = tuple(edge for edge in edges if edge is not None)
         if self._watched != (self.wiring, there):
             pollables = [each for edge in there for each in edge.link.pollables]
             self._watched, self._poller = (self.wiring, there), self.make_poller(*pollables)
-        paces = [edge.link.pace for edge in there]
-        if (self._took and any(pace.quick for pace in paces)) or any(pace.rest() for pace in paces):
+        if any(edge.link.pace.rest() for edge in there):
             return
         pressed = bool(self._unsafe) or len(there) < len(edges)
         self._poller.poll(round((_IDLE_S if pressed else POLL_S) * 1000))
