@@ -78,7 +78,7 @@ class FrameSender:
             ring=self._ring.name if transport == "ring" else "",
             token=secrets.token_hex(16),
         )
-        self._slots = self._data_format.view_slots(self._ring)
+        self._views = self._data_format.view_slots(self._ring)
         self._own_folder = None
         address = "tcp://127.0.0.1:*"
         if transport == "ring":
@@ -130,7 +130,7 @@ class FrameSender:
             return None
         if self._reserved is None:
             self._reserved = self._free.pop(0)
-        return self._slots[self._reserved]
+        return self._views[self._reserved]
 
     def _collect(self, timeout_s: float) -> None:
         self._free.extend(block.slot for block in self._link.collect(timeout_s))
@@ -160,7 +160,7 @@ class FrameSender:
     def close(self) -> None:
         """Free socket and memory; a receiver that has the end already keeps its mapped pages. Idempotent."""
         self._link.close()
-        self._slots = []
+        self._views = []
         self._ring.close()
         if self._data_format.transport == "ring":
             self._socket_file.unlink(missing_ok=True)
@@ -211,7 +211,7 @@ class FrameReceiver:
             link.close()
             raise
         self.format = replace(form, transport="ring", ring=self.ring.name)
-        self._slots = self.format.view_slots(self.ring)
+        self._views = self.format.view_slots(self.ring)
 
     @property
     def link(self) -> LinkReceiver:
@@ -241,7 +241,7 @@ class FrameReceiver:
 
     def frames(self, block: Block) -> Frames:
         """The block's frames in the ring, shape (count, height, width); valid until `release`."""
-        return self._slots[block.slot][: block.count]
+        return self._views[block.slot][: block.count]
 
     def release(self, *blocks: Block) -> None:
         """Give the blocks' slots back to the detector."""
@@ -260,7 +260,7 @@ class FrameReceiver:
     def close(self) -> None:
         """Leave the stream; the sender sees that its receiver is gone. Idempotent."""
         self._link.close()
-        self._slots = []
+        self._views = []
         self.ring.close()
         if not self._link.ended:
             sweep_rings()  # of a sender that was killed: nobody else may come by for a long time
