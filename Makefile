@@ -88,7 +88,7 @@ check: install-tests
 	@lint-imports --no-cache >.venv/imports.log || { cat .venv/imports.log; exit 1; }
 	@interrogate -q mamba tango_servers taurus_gui || interrogate -v mamba tango_servers taurus_gui
 
-# Tests that measure time come last, one at a time.
+# Tests that measure time come last, one at a time; the order of the others is made in tests/conftest.py.
 test: check
 	@failed=0; \
 	$(PY) -m pytest -q -m "not soak and not alone" -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 || failed=1; \
