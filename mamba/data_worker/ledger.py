@@ -134,7 +134,7 @@ class DatasetInfo:
         return cls(**{**raw, "file": Path(raw["file"]), "shape": tuple(raw["shape"])})
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Ledger:
     """The account of one arm; made by `Book.settle`, so `produced == written + missing frames` holds.
 

@@ -194,9 +194,7 @@ def _encode_record(encoder: _Encoder, value: Any, depth: int) -> Any:
     def build() -> Any:
         encoded = {name: encoder.encode(item, depth + 1) for name, item in fields.items()}
         record = {"$type": "record", "class": type(value).__qualname__, "fields": encoded}
-        # a dataclass that says how it is shown is shown so at the other side too
-        params = getattr(value, "__dataclass_params__", None)
-        return record if params is None or params.repr else {**record, "text": _make_text(encoder, value)}
+        return {**record, "text": _make_text(encoder, value)} if _shows_itself(value) else record
 
     if id(value) in encoder._path:
         return _as_repr(value, "<contains itself>")
@@ -205,6 +203,12 @@ def _encode_record(encoder: _Encoder, value: Any, depth: int) -> Any:
         return encoder.container(fields, depth, build)
     finally:
         encoder._path.discard(id(value))
+
+
+def _shows_itself(value: Any) -> bool:
+    """Whether a dataclass has a `__repr__` of its own: the one that is made for it is wrapped."""
+    shown: Any = type(value).__repr__
+    return not isinstance(value, tuple) and shown is not object.__repr__ and not hasattr(shown, "__wrapped__")
 
 
 def _encode_enum(encoder: _Encoder, value: enum.Enum, depth: int) -> Any:

@@ -126,6 +126,11 @@ class Edge:
 
 
 @dataclass(repr=False)
+class Silent:
+    written: int
+
+
+@dataclass
 class Account:
     written: int
 
@@ -172,6 +177,7 @@ def test_records_paths_and_enums() -> None:
     assert repr(travel(Edge(1.0, 2))) == "Edge(e0_ev=1.0, curve=2)"
     assert travel(Account(3)) == Record("Account", {"written": 3})
     assert repr(travel(Account(3))) == "3 frames written"
+    assert repr(travel(Silent(3))) == "Silent(written=3)"
     assert travel(Point(1, 2)) == Record("Point", {"x": 1, "y": 2})
     assert travel(Path("/data/x.nxs")) == Path("/data/x.nxs")
     assert travel(Colour.RED) == "red"
