@@ -48,6 +48,9 @@ from mamba.wire.server import Call, RequestServer, answer
 
 log = logging.getLogger(__name__)
 
+_LAST_WORDS_S = 0.2
+"""So long those who were answered last have to read it, before the sockets close."""
+
 
 class SessionHost:
     """One session; `run` returns when it has ended.
@@ -224,7 +227,11 @@ class SessionHost:
             return
         self._ending = True
         self.commands.cancel_waiting(Cancelled("command: withdrawn, since the session is ending"))
-        self._end_console(self.loop.stop)
+        self._end_console(self._stop_soon)
+
+    def _stop_soon(self) -> None:
+        """A client loses what it has not read when its connection ends (see `mamba.wire.connection`)."""
+        self.loop.call_later(_LAST_WORDS_S, self.loop.stop)
 
     def _close(self) -> None:
         (self._runtime.path / "session.json").unlink(missing_ok=True)

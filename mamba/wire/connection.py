@@ -144,7 +144,9 @@ class Connection:
         sock = self._context.socket(zmq.DEALER)
         sock.linger = 0
         sock.sndhwm, sock.rcvhwm = 1, 0
-        sock.immediate = True  # nothing waits in there for a host that comes later
+        # Nothing waits in there for a host that comes later. libzmq 4.3.5 then ends its pipe with the connection, and
+        # drops a reply that was not read by then: a host that ends gives its clients a moment first.
+        sock.immediate = True
         sock.reconnect_ivl, sock.reconnect_ivl_max = _RECONNECT_MS, _RECONNECT_MAX_MS
         sock.heartbeat_ivl, sock.heartbeat_timeout = _HEARTBEAT_MS, _SILENCE_MS
         monitor = sock.get_monitor_socket(_EVENTS)
